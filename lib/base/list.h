@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* list.h - an intrusive, circular, doubly linked list.
+ *
+ * A head is a node that points to itself when the list is empty, so that adding
+ * and removing have no special case. A node that is in no list points to itself
+ * too (kn_list_init()), which makes kn_list_del() harmless to repeat. */
+#ifndef KN_BASE_LIST_H
+#define KN_BASE_LIST_H
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/compiler.h"
+
+struct kn_list {
+	struct kn_list *next, *prev;
+};
+
+#define KN_LIST_INIT(name)       \
+	{                        \
+		&(name), &(name) \
+	}
+
+static inline void kn_list_init(struct kn_list *list)
+{
+	list->next = list->prev = list;
+}
+
+static inline bool kn_list_empty(const struct kn_list *list)
+{
+	return list->next == list;
+}
+
+static inline void kn_list_insert(struct kn_list *node, struct kn_list *prev, struct kn_list *next)
+{
+	node->prev = prev;
+	node->next = next;
+	prev->next = node;
+	next->prev = node;
+}
+
+/* Adds @node at the end of @head. */
+static inline void kn_list_add_tail(struct kn_list *head, struct kn_list *node)
+{
+	kn_list_insert(node, head->prev, head);
+}
+
+/* Adds @node at the beginning of @head. */
+static inline void kn_list_add_head(struct kn_list *head, struct kn_list *node)
+{
+	kn_list_insert(node, head, head->next);
+}
+
+/* Takes @node out of the list it is in, if any. */
+static inline void kn_list_del(struct kn_list *node)
+{
+	node->prev->next = node->next;
+	node->next->prev = node->prev;
+	kn_list_init(node);
+}
+
+/* Moves all of @from to the end of @to; @from is empty afterwards. */
+static inline void kn_list_splice_tail(struct kn_list *to, struct kn_list *from)
+{
+	if (kn_list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	kn_list_init(from);
+}
+
+#define kn_list_entry(node, type, member) kn_container_of(node, type, member)
+
+#define kn_list_first(head, type, member) \
+	(kn_list_empty(head) ? NULL : kn_list_entry((head)->next, type, member))
+
+#define kn_list_for_each(node, head) \
+	for (struct kn_list *node = (head)->next; node != (head); node = node->next)
+
+/* As above; the body may take @node out of the list, but no other. */
+#define kn_list_for_each_safe(node, head)                                                    \
+	for (struct kn_list *node = (head)->next, *node##_next = node->next; node != (head); \
+	     node = node##_next, node##_next = node->next)
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* thread.h - what the library keeps for each thread, in one thread-local struct.
+ *
+ * Its address is the thread's identity: "does this loop belong to the calling
+ * thread" is one compare with an initial-exec thread-local address. */
+#ifndef KN_BASE_THREAD_H
+#define KN_BASE_THREAD_H
+#include <stdint.h>
+#include "base/compiler.h"
+
+struct knit_loop;
+struct knit_future;
+struct kn_message;
+
+struct kn_thread {
+	struct knit_loop *loop;         /* the running loop; borrowed, NULL if none runs */
+	struct knit_future *task;       /* the running task; borrowed, NULL in callbacks */
+	struct kn_message **message;    /* where a failure is recorded: the running task's
+	                                 * record, or own_message; NULL means own_message */
+	struct kn_message *own_message; /* counted */
+	int create_error;               /* why the last creation returned NULL: a positive code */
+	int exit_armed;                 /* the thread's exit runs the hooks below */
+	void *post_cache;               /* owned by lib/loop: spare inbox nodes */
+};
+
+extern __thread struct kn_thread kn_self __attribute__((tls_model("initial-exec")));
+
+/* Sees to it that this thread's end runs the hooks. 0 or a negative errno. */
+int kn_thread_arm_exit(void);
+
+/* @hook runs at the end of every armed thread, the last set first; at most 4. */
+void kn_thread_at_exit(void (*hook)(struct kn_thread *));
+#endif

@@ -1,0 +1,3 @@
+# lib/engine: sources and headers, one a line.
+engine_sources = \
+	lib/engine/engine.h

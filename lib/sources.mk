@@ -1,0 +1,48 @@
+# The library: one fragment a layer, each naming its files one by one, lowest layer first.
+
+include $(top_srcdir)/lib/base/base.mk
+include $(top_srcdir)/lib/fiber/fiber.mk
+include $(top_srcdir)/lib/engine/engine.mk
+include $(top_srcdir)/lib/loop/loop.mk
+include $(top_srcdir)/lib/task/task.mk
+include $(top_srcdir)/lib/io/io.mk
+
+# Every object is compiled once, into a library that is not installed. Tests link it, so that
+# they reach the kn_ names, which the installed library hides.
+noinst_LTLIBRARIES = libknit-core.la
+libknit_core_la_SOURCES = $(base_sources) $(fiber_sources)
+if FIBER_X86_64
+libknit_core_la_SOURCES += $(fiber_x86_64_sources)
+endif
+if FIBER_AARCH64
+libknit_core_la_SOURCES += $(fiber_aarch64_sources)
+endif
+if FIBER_UCONTEXT
+libknit_core_la_SOURCES += $(fiber_ucontext_sources)
+endif
+if ENGINE
+libknit_core_la_SOURCES += $(engine_sources) $(loop_sources) $(task_sources) $(io_sources)
+libknit_core_la_LIBADD = $(URING_LIBS)
+
+lib_LTLIBRARIES = libknit.la
+# Empty on purpose: unset, automake would look for libknit.c.
+libknit_la_SOURCES =
+libknit_la_LIBADD = libknit-core.la
+# current:revision:age, by libtool's rules. 0:0:0 until the first release.
+libknit_la_LDFLAGS = $(AM_LDFLAGS) $(STRICT_LINK_FLAGS) -version-info 0:0:0 \
+	-Wl,--version-script=$(top_srcdir)/lib/libknit.map
+EXTRA_libknit_la_DEPENDENCIES = $(top_srcdir)/lib/libknit.map
+
+pkgconfig_DATA = lib/knit.pc
+nobase_include_HEADERS = $(public_headers)
+endif
+
+public_headers = \
+	include/knit/error.h \
+	include/knit/loop.h \
+	include/knit/macros.h \
+	include/knit/task.h \
+	include/knit/thread.h \
+	include/knit/time.h
+
+EXTRA_DIST += lib/libknit.map $(public_headers)

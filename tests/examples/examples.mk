@@ -1,0 +1,1 @@
+# The examples tests, one a line.

@@ -1,0 +1,1 @@
+# The meta tests, one a line.

@@ -8,5 +8,7 @@ base_sources = \
 	lib/base/heap.h \
 	lib/base/inbox.h \
 	lib/base/list.h \
+	lib/base/options.c \
+	lib/base/options.h \
 	lib/base/slab.h \
 	lib/base/thread.h

@@ -4,27 +4,6 @@ fiber_sources = \
 	lib/fiber/stack.h
 
 # One of these three is added: see configure's --with-fiber.
-fiber_x86_64_sources = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
-fiber_aarch64_sources = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
-fiber_ucontext_sources = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
+fiber_x86_64_sources =
+fiber_aarch64_sources =
+fiber_ucontext_sources =

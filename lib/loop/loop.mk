@@ -1,9 +1,3 @@
 # lib/loop: sources and headers, one a line.
 loop_sources = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
+	lib/loop/loop.h

@@ -26,7 +26,12 @@ long test_scale(long plain, long asan, long tsan, long valgrind);
 /* Open descriptors of this process, that of the count itself excluded. */
 int test_open_fds(void);
 
-/* Threads of this process; runtimes' own helpers (ThreadSanitizer has one) are not counted. */
+/* Threads of this process that have not ended; a joined one never counts. Those that
+ * ThreadSanitizer or an emulator runs for itself are left out. */
 int test_threads(void);
+
+/* The runner's: before a test begins, counts what is to be left out. ThreadSanitizer starts
+ * its own with the first thread of a process. */
+void test_note_runtime_threads(void);
 
 #endif

@@ -98,6 +98,7 @@ __attribute__((noreturn)) static void run_child(const struct test_case *test, co
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigprocmask(SIG_SETMASK, mask, NULL);
+	test_note_runtime_threads();
 	if (test->options.init)
 		test->options.init();
 	test->function();

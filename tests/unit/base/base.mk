@@ -1,9 +1,2 @@
 # The unit tests of lib/base, one file a line.
-base_tests = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
+base_tests =

@@ -1,9 +1,2 @@
 # The unit tests of lib/engine, one file a line.
-engine_tests = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
+engine_tests =

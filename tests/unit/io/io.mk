@@ -1,9 +1,2 @@
 # The unit tests of lib/io, one file a line.
-io_tests = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
+io_tests =

@@ -1,9 +1,2 @@
 # The unit tests of lib/loop, one file a line.
-loop_tests = \
-	LICENSE \
-	Makefile.am \
-	configure.ac \
-	include \
-	lib \
-	tests \
-	tools
+loop_tests =

@@ -7,10 +7,16 @@
 #include <stdint.h>
 #include "base/compiler.h"
 
+/* NULL always means failure, also where the size is 0, and sets errno to ENOMEM. */
 KN_MALLOC void *kn_malloc(size_t size);
 KN_MALLOC void *kn_calloc(size_t count, size_t size);
 KN_NODISCARD void *kn_realloc(void *memory, size_t size);
 KN_MALLOC char *kn_strdup(const char *text);
+
+/* @alignment is a power of two, at least sizeof(void *). */
+KN_MALLOC void *kn_memalign(size_t alignment, size_t size);
+
+/* For memory from any of the above; NULL is fine. */
 void kn_free(void *memory);
 
 /* For tests. The next @allow allocations of this thread succeed, all after them

@@ -22,16 +22,15 @@ struct kn_heap_entry {
 };
 
 struct kn_heap {
-	struct kn_heap_entry *entries; /* [capacity], owned */
-	struct kn_heap_slot *slots;    /* [capacity], by id, owned */
+	struct kn_heap_entry *entries; /* [capacity]; the root is entries[0] */
+	uint32_t *positions;           /* [capacity], by id, owned: the index in entries; the next
+	                                * unused id while unused */
+	void **items;                  /* [capacity], by id, owned; the items are borrowed */
+	void *memory;                  /* owned: what entries lies in, aligned, see heap.c */
 	uint32_t count, capacity;
-	uint32_t free_id; /* head of the list of unused ids */
-	uint32_t sequence;
-};
-
-struct kn_heap_slot {
-	uint32_t position; /* in entries; the next unused id while unused */
-	void *item;        /* borrowed */
+	uint32_t free_id;  /* head of the list of ids that were used and are not now */
+	uint32_t fresh_id; /* ids from here on were never used */
+	uint32_t sequence; /* of the next push */
 };
 
 void kn_heap_init(struct kn_heap *heap);

@@ -106,7 +106,7 @@ void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op);
  * dealt with inside (after -EINTR it returns 0, so that the caller looks around). */
 int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline);
 
-/* Calls complete() of at most @max operations. Returns how many. */
+/* Calls complete() at most @max times. Returns how often. Not from inside complete(). */
 unsigned kn_engine_reap(struct kn_engine *engine, unsigned max);
 
 /* Is there anything that kn_engine_reap() or an enter without waiting would bring? */
@@ -123,9 +123,16 @@ struct kn_list *kn_engine_ops_of(struct kn_engine *engine, int fd);
  * @deadline. complete() is called for each. Returns how many are left. */
 size_t kn_engine_drain(struct kn_engine *engine, int64_t deadline);
 
-/* A descriptor that polls readable when there is something to reap, the deadline of the last
- * kn_engine_enter() included. */
+/* A descriptor that polls readable when there is something to reap or the deadline of the
+ * last kn_engine_arm() has been reached. */
 int kn_engine_fd(const struct kn_engine *engine);
+
+/* For a host that waits in a main loop of its own: submits what is queued and sees to it that
+ * kn_engine_fd() polls readable at @deadline at the latest (as in kn_engine_enter(); it may
+ * do so before, for a deadline that has moved later since). Call it last before the host polls.
+ * 0; -EAGAIN where the kernel is short of memory: poll for a millisecond at most; or a negative
+ * errno as of kn_engine_enter(). */
+KN_NODISCARD int kn_engine_arm(struct kn_engine *engine, int64_t deadline);
 
 void kn_engine_counters(const struct kn_engine *engine, struct kn_engine_counters *ret);
 
@@ -133,9 +140,12 @@ void kn_engine_counters(const struct kn_engine *engine, struct kn_engine_counter
  * Each hook may be NULL. They see every operation and every enter of the engine. */
 struct kn_engine_faults {
 	void *arg;
-	/* Before an operation is put into the ring. False: behave as if the ring had no room. */
+	/* Before an entry is put into the ring, again at each attempt: an operation,
+	 * its cancellation (@op->cancel_requested), or the engine's timer (@op is NULL).
+	 * False: behave as if the ring had no room. */
 	bool (*room)(void *arg, const struct kn_op *op);
-	/* Instead of the system call; @call makes it. May call and then lie. */
+	/* Instead of the system call; @call makes it. May call and then lie: return
+	 * -EINTR, -EAGAIN, -EBUSY, -ENOMEM, or what ends the engine. */
 	int (*enter)(void *arg, struct kn_engine *engine, unsigned submit, unsigned wait,
 	             int (*call)(struct kn_engine *, unsigned submit, unsigned wait));
 	/* Before a completion is looked at. May change *@result (never from an error to a
@@ -143,4 +153,8 @@ struct kn_engine_faults {
 	bool (*completion)(void *arg, const struct kn_op *op, int *result);
 };
 void kn_engine_set_faults(struct kn_engine *engine, const struct kn_engine_faults *faults);
+
+/* Engines made from now on meet a kernel that knows none of these io_uring_setup(2) flags:
+ * how an older one would do. 0 ends it. Not thread-safe. */
+void kn_engine_refuse_setup_flags(unsigned flags);
 #endif

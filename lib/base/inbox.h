@@ -12,6 +12,8 @@
  *   CLOSED    set by the loop, once. A push that finds it is refused. A push that
  *             came before is in the list that kn_inbox_close() returns.
  *
+ * So the word is one of four things: 0 (empty), a pointer, SLEEPING, or CLOSED.
+ *
  * Nodes are complete before they are linked, so the loop never meets a node that
  * is still being written. A node is not touched by the queue after it was taken. */
 #ifndef KN_BASE_INBOX_H
@@ -29,6 +31,9 @@ struct kn_inbox {
 	_Alignas(KN_CACHE_PAIR) _Atomic(uintptr_t) word;
 };
 
+#define KN_INBOX_SLEEPING ((uintptr_t)1)
+#define KN_INBOX_SHUT     ((uintptr_t)2) /* CLOSED, which the results below have taken */
+
 enum kn_inbox_push {
 	KN_INBOX_PUSHED, /* in the list; somebody awake will see it */
 	KN_INBOX_WAKE,   /* in the list; the caller must wake the loop, now */
@@ -37,25 +42,54 @@ enum kn_inbox_push {
 
 void kn_inbox_init(struct kn_inbox *inbox);
 
-/* Any thread. */
-enum kn_inbox_push kn_inbox_push(struct kn_inbox *inbox, struct kn_inbox_node *node);
+/* Any thread. After KN_INBOX_CLOSED the caller sees what the owner did before it closed. */
+static inline enum kn_inbox_push kn_inbox_push(struct kn_inbox *inbox, struct kn_inbox_node *node)
+{
+	/* Relaxed: the value is a guess that the compare-and-swap verifies, and the node that
+	 * it may point to is not looked into. */
+	uintptr_t word = atomic_load_explicit(&inbox->word, memory_order_relaxed);
+
+	do {
+		if (kn_unlikely(word == KN_INBOX_SHUT)) {
+			/* The word is final, so a second look finds the same; acquire pairs with
+			 * the release in kn_inbox_close(). */
+			(void)atomic_load_explicit(&inbox->word, memory_order_acquire);
+			return KN_INBOX_CLOSED;
+		}
+		node->next = (struct kn_inbox_node *)(word & ~KN_INBOX_SLEEPING);
+		/* Release: whoever acquires the word after this sees the node, and, because
+		 * read-modify-writes carry on a release sequence, those below it too. No
+		 * acquire: nothing that another thread wrote is read here. Nor is a fence
+		 * needed against a lost wake-up: "is the owner asleep?" and "add the node"
+		 * are one step on one word, and so are "is it empty?" and "sleep". */
+	} while (kn_unlikely(!atomic_compare_exchange_weak_explicit(
+	        &inbox->word, &word, (uintptr_t)node, memory_order_release, memory_order_relaxed)));
+	return word & KN_INBOX_SLEEPING ? KN_INBOX_WAKE : KN_INBOX_PUSHED;
+}
 
 /* The rest is for the owner only. */
 
-/* Is there something to take? One relaxed load. */
-bool kn_inbox_pending(const struct kn_inbox *inbox);
+/* Is there something to take? One relaxed load: a node that is just being pushed is
+ * found by the next look, or by kn_inbox_sleep(). */
+static inline bool kn_inbox_pending(const struct kn_inbox *inbox)
+{
+	uintptr_t word = atomic_load_explicit(&inbox->word, memory_order_relaxed);
 
-/* Everything pushed so far, in the order of the pushes, linked by next. */
+	return (word & ~(KN_INBOX_SLEEPING | KN_INBOX_SHUT)) != 0;
+}
+
+/* Everything pushed so far, in the order of the pushes, linked by next; NULL if nothing. */
 struct kn_inbox_node *kn_inbox_take(struct kn_inbox *inbox);
 
 /* Announces that the owner will wait. False if there is something to take: then it
- * must not. */
+ * must not. True once the inbox is closed: the owner may wait, and nobody will wake it. */
 bool kn_inbox_sleep(struct kn_inbox *inbox);
 
-/* Ends what kn_inbox_sleep() announced. True if a producer has taken it upon itself
- * to wake the owner: its wake-up has come or will still come, exactly one. */
+/* Ends what kn_inbox_sleep() announced with true. True if a producer has taken it upon
+ * itself to wake the owner: its wake-up has come or will still come, exactly one. */
 bool kn_inbox_awake(struct kn_inbox *inbox);
 
-/* Refuses all later pushes and returns the earlier ones, as take() does. */
+/* Refuses all later pushes and returns the earlier ones, as take() does. Not between
+ * sleep() and awake(). Closing twice returns NULL. */
 struct kn_inbox_node *kn_inbox_close(struct kn_inbox *inbox);
 #endif

@@ -8,6 +8,7 @@
  * KN_SLAB_HEADER are poisoned for AddressSanitizer and valgrind. */
 #ifndef KN_BASE_SLAB_H
 #define KN_BASE_SLAB_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/compiler.h"
@@ -15,34 +16,87 @@
 /* The first bytes of an object: the slab uses none of them while the object is
  * live, and keeps them readable, with @poison in the first word, while it is free. */
 #define KN_SLAB_HEADER 32
+#define KN_SLAB_CHUNK  256 /* objects */
+
+/* What the header of a free object holds. */
+struct kn_slab_idle {
+	void *poison;
+	struct kn_slab_idle *next;
+	uint32_t index;
+} __attribute__((may_alias));
 
 struct kn_slab {
-	size_t size;   /* of an object, a multiple of 16, at least KN_SLAB_HEADER */
-	void *poison;  /* what the first word of a freed object is set to */
-	char **chunks; /* owned; KN_SLAB_CHUNK objects each */
+	struct kn_slab_idle *free_first, *free_last; /* valid while idle > 0 */
+	void *poison;        /* what the first word of a freed object is set to */
+	uint32_t live;       /* objects handed out now */
+	uint32_t idle;       /* objects in the free list */
+	uint32_t quarantine; /* as many stay in the free list */
+	uint32_t fresh;      /* indices below this have been handed out at least once */
+	size_t size;         /* of an object, a multiple of 16, at least KN_SLAB_HEADER */
+	char **chunks;       /* owned; KN_SLAB_CHUNK objects each */
 	uint32_t chunk_count, chunk_room;
-	uint32_t fresh; /* indices below this have been handed out at least once */
-	uint32_t live;  /* objects handed out now */
-	uint32_t idle;  /* objects in the free list */
-	uint32_t quarantine;
-	void *free_first, *free_last; /* free list, linked through the header */
+	bool watched; /* a tool is told what may be touched: all goes the slow way */
 };
 
-#define KN_SLAB_CHUNK 256 /* objects */
-
-/* @poison may be NULL; @quarantine in objects. */
+/* @size is rounded up to what the slab needs; where it is a multiple of 64, objects start at
+ * cache lines. @poison may be NULL; @quarantine in objects. */
 void kn_slab_init(struct kn_slab *slab, size_t size, void *poison, uint32_t quarantine);
 
 /* Frees all memory; live objects go with it. */
 void kn_slab_done(struct kn_slab *slab);
 
-/* An object with undefined content, or NULL. Its index is kept in the header while
- * it is free and passed on here: the caller stores it if it wants it. */
-KN_NODISCARD void *kn_slab_alloc(struct kn_slab *slab, uint32_t *ret_index);
+/* The parts of the two functions below that need not be fast. */
+KN_NODISCARD void *kn_slab_alloc_slow(struct kn_slab *slab, uint32_t *ret_index);
+void kn_slab_free_watched(struct kn_slab *slab, void *object, uint32_t index);
+KN_COLD KN_NORETURN void kn_slab_freed_twice(const struct kn_slab *slab, const void *object);
 
-/* @index as told by kn_slab_alloc(). */
-void kn_slab_free(struct kn_slab *slab, void *object, uint32_t index);
+/* An object with undefined content, but for the first word, which is NULL; or NULL without
+ * memory. Its index is kept in the header while it is free and passed on here: the caller
+ * stores it if it wants it. */
+KN_NODISCARD static inline void *kn_slab_alloc(struct kn_slab *slab, uint32_t *ret_index)
+{
+	struct kn_slab_idle *object;
+
+	if (kn_unlikely(slab->idle <= slab->quarantine) || kn_unlikely(slab->watched))
+		return kn_slab_alloc_slow(slab, ret_index);
+	object = slab->free_first;
+	slab->free_first = object->next;
+	slab->idle--;
+	slab->live++;
+	object->poison = NULL; /* so that kn_slab_free() can tell a live one from a free one */
+	*ret_index = object->index;
+	return object;
+}
+
+/* @index as told by kn_slab_alloc(). Panics if @object is free already, which its first
+ * word tells if the slab has a poison. */
+static inline void kn_slab_free(struct kn_slab *slab, void *object, uint32_t index)
+{
+	struct kn_slab_idle *freed = object;
+
+	if (kn_unlikely(freed->poison == slab->poison) && slab->poison)
+		kn_slab_freed_twice(slab, object);
+	freed->poison = slab->poison;
+	freed->index = index;
+	if (slab->quarantine && slab->idle) {
+		slab->free_last->next = freed;
+		slab->free_last = freed;
+	} else {
+		freed->next = slab->free_first;
+		slab->free_first = freed;
+		slab->free_last = freed; /* as the only one; without a quarantine nobody asks */
+	}
+	slab->idle++;
+	slab->live--;
+	if (kn_unlikely(slab->watched))
+		kn_slab_free_watched(slab, object, index);
+}
 
 /* The object with this index, live or not; NULL if there never was one. */
-void *kn_slab_at(const struct kn_slab *slab, uint32_t index);
+static inline void *kn_slab_at(const struct kn_slab *slab, uint32_t index)
+{
+	if (kn_unlikely(index >= slab->fresh))
+		return NULL;
+	return slab->chunks[index / KN_SLAB_CHUNK] + index % KN_SLAB_CHUNK * slab->size;
+}
 #endif

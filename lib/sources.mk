@@ -34,9 +34,11 @@ libknit_la_LDFLAGS = $(AM_LDFLAGS) $(STRICT_LINK_FLAGS) -version-info 0:0:0 \
 EXTRA_libknit_la_DEPENDENCIES = $(top_srcdir)/lib/libknit.map
 
 pkgconfig_DATA = lib/knit.pc
-nobase_include_HEADERS = $(public_headers)
+knitincludedir = $(includedir)/knit
+knitinclude_HEADERS = $(public_headers)
 endif
 
+# Installed as <knit/NAME.h>.
 public_headers = \
 	include/knit/error.h \
 	include/knit/loop.h \

@@ -16,7 +16,9 @@
  *     each with _not, _eq, _neq, _lt, _leq, _gt, _geq, _null, _not_null, _str_eq,
  *     _str_neq, _float_eq; and, at the end, an optional printf format (a literal)
  *
- * and to what support/helpers.h adds. Every test runs in a process of its own. */
+ * and to what support/helpers.h adds. Assertions belong into the test itself, on its first
+ * thread: Criterion overlooks those that fail in .fini, and a failing cr_assert() of another
+ * thread does not end the test there. Every test runs in a process of its own. */
 #ifndef TEST_H
 #define TEST_H
 

@@ -1,3 +1,16 @@
 # lib/loop: sources and headers, one a line.
 loop_sources = \
-	lib/loop/loop.h
+	lib/loop/callback.c \
+	lib/loop/callback.h \
+	lib/loop/close.c \
+	lib/loop/exception.c \
+	lib/loop/host.c \
+	lib/loop/loop.c \
+	lib/loop/loop.h \
+	lib/loop/post.c \
+	lib/loop/post.h \
+	lib/loop/registry.c \
+	lib/loop/run.c \
+	lib/loop/signal.c \
+	lib/loop/signal.h \
+	lib/loop/timer.c

@@ -27,7 +27,7 @@ long test_scale(long plain, long asan, long tsan, long valgrind);
 int test_open_fds(void);
 
 /* Threads of this process that have not ended; a joined one never counts. Those that
- * ThreadSanitizer or an emulator runs for itself are left out. */
+ * Criterion, ThreadSanitizer or an emulator runs for itself are left out. */
 int test_threads(void);
 
 /* The runner's: before a test begins, counts what is to be left out. ThreadSanitizer starts

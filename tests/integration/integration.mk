@@ -1,1 +1,2 @@
 # The integration tests, one a line.
+include $(top_srcdir)/tests/integration/load/load.mk

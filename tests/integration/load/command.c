@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* command.c - starting knit-load and reading its output.
+ *
+ * Output goes to pipes, which hold all that a run writes: nobody has to read while the
+ * program runs, and who wants to wait for a line of it can. */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "command.h"
+#include "test.h"
+
+#define ARGUMENTS_MAX 40
+
+extern char **environ;
+
+/* make check says where the build is; a run by hand is expected in the build folder. */
+static void find_program(char *path, size_t size)
+{
+	const char *given = getenv("KNIT_LOAD"), *build = getenv("top_builddir");
+	if (given)
+		snprintf(path, size, "%s", given);
+	else
+		snprintf(path, size, "%s/tools/knit-load", build ? build : ".");
+}
+
+static void start(struct command *command, char *line)
+{
+	posix_spawn_file_actions_t actions;
+	char path[4096], *arguments[ARGUMENTS_MAX + 2], *rest = line;
+	int n = 1, out[2], err[2];
+
+	find_program(path, sizeof(path));
+	arguments[0] = path;
+	while (n <= ARGUMENTS_MAX && (arguments[n] = strtok_r(NULL, " ", &rest)))
+		n++;
+	arguments[n] = NULL;
+	cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+	cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+	*command = (struct command){.out_fd = out[0], .err_fd = err[0]};
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+	posix_spawn_file_actions_adddup2(&actions, err[1], 2);
+	int r = posix_spawn(&command->pid, path, &actions, NULL, arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(out[1]);
+	close(err[1]);
+	cr_assert_eq(r, 0, "%s: %s", path, strerror(r));
+}
+
+static char *read_whole(int fd)
+{
+	size_t length = 0, room = 65536;
+	char *text = malloc(room + 1);
+	ssize_t n;
+	cr_assert_not_null(text);
+	while (length < room && (n = read(fd, text + length, room - length)) != 0) {
+		cr_assert(n > 0 || errno == EINTR, "read: %s", strerror(errno));
+		length += n > 0 ? (size_t)n : 0;
+	}
+	text[length] = 0;
+	close(fd);
+	return text;
+}
+
+void command_wait_for_line(struct command *command, const char *part)
+{
+	char line[512] = "";
+	size_t length = 0;
+	while (!strstr(line, part) || line[length - 1] != '\n') {
+		if (length == sizeof(line) - 1 || (length && line[length - 1] == '\n'))
+			length = 0;
+		ssize_t n = read(command->err_fd, line + length, 1);
+		cr_assert(n == 1, "stderr ended without '%s'", part);
+		line[++length] = 0;
+	}
+}
+
+void command_wait(struct command *command)
+{
+	int status;
+	while (waitpid(command->pid, &status, 0) < 0)
+		cr_assert_eq(errno, EINTR);
+	command->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	command->out = read_whole(command->out_fd);
+	command->err = read_whole(command->err_fd);
+}
+
+void load_start(struct command *command, const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	start(command, line);
+}
+
+void load_run(struct command *command, const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	start(command, line);
+	command_wait(command);
+}
+
+void command_free(struct command *command)
+{
+	free(command->out);
+	free(command->err);
+}

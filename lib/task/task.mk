@@ -1,2 +1,13 @@
 # lib/task: sources and headers, one a line.
-task_sources =
+task_sources = \
+	lib/task/await.c \
+	lib/task/cancel.c \
+	lib/task/concurrent.c \
+	lib/task/concurrent.h \
+	lib/task/future.c \
+	lib/task/object.c \
+	lib/task/run_on.c \
+	lib/task/runner.c \
+	lib/task/task.c \
+	lib/task/task.h \
+	lib/task/threadsafe.c

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.h - the event loop of a thread: running it, callbacks, timers, signals.
+ *
+ * A thread has at most one running loop. A loop belongs to the thread that made it until
+ * its first run (knit_loop_run_once() and knit_loop_fd() count), then to the thread that
+ * runs it, for good. error.h says how to read the comments.
+ */
+#ifndef KNIT_LOOP_H
+#define KNIT_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <knit/error.h>
+#include <knit/macros.h>
+#include <knit/time.h>
+
+KNIT_BEGIN_DECLS
+
+typedef struct knit_loop knit_loop;
+typedef struct knit_future knit_future; /* task.h */
+typedef struct knit_future knit_task;   /* a task is a future that runs a coroutine */
+
+typedef intptr_t knit_coro(void *arg); /* a coroutine: may suspend, returns its outcome */
+typedef void knit_callback(void *arg); /* runs on the loop's own stack; may not suspend */
+
+/* Which clock a loop's time is. */
+enum {
+	KNIT_CLOCK_MONOTONIC = 0, /* CLOCK_MONOTONIC */
+	KNIT_CLOCK_VIRTUAL = 1,   /* starts at 0; when nothing is ready, jumps to the next deadline;
+	                           * stands still while operations or posts are outstanding */
+	KNIT_CLOCK_VIRTUAL_JUMP = 2, /* the same, but jumps while operations are outstanding too */
+};
+
+/* Keyword arguments of knit_loop_new(). */
+typedef struct knit_loop_options {
+	size_t size;         /* sizeof(knit_loop_options); the macro sets it */
+	size_t stack_size;   /* of a task by default: bytes of address space; 0: 64 KiB */
+	uint32_t sq_entries; /* of the submission queue; 0: 256 */
+	uint32_t cq_entries; /* of the completion queue; 0: 4096 */
+	uint32_t clock;      /* KNIT_CLOCK_* */
+	uint32_t paint;      /* not 0: paint stacks, so that their high-water mark is exact */
+} knit_loop_options;
+
+/* Keyword arguments of knit_run(): those of the loop that it makes, and the main task's. */
+typedef struct knit_run_options {
+	size_t size;         /* sizeof(knit_run_options); the macro sets it */
+	void *arg;           /* the coroutine's; the macro sets it */
+	size_t stack_size;   /* as in knit_loop_options */
+	uint32_t sq_entries; /* as in knit_loop_options */
+	uint32_t cq_entries; /* as in knit_loop_options */
+	uint32_t clock;      /* KNIT_CLOCK_* */
+	uint32_t paint;      /* as in knit_loop_options */
+} knit_run_options;
+
+/* ---- running -------------------------------------------------------------------- */
+
+/* Runs the coroutine @main as the main task of a new loop, until it returns; then cancels
+ * the tasks that are left, waits for them, and closes the loop (asyncio.run). Failures of
+ * the tasks that were left go to the exception handler.
+ *
+ * Units: none.
+ * Returns: the outcome of @main.
+ * Errors: -KNIT_ERUNNING a loop runs in this thread; -ENOMEM; -EPERM, -ENOSYS, -EMFILE and
+ *   the like: no io_uring to be had (knit_error_message() says why and what to do);
+ *   -EDEADLK: virtual clock, and nothing left to wait for.
+ * Thread: any.  Suspends: no; blocks the thread, and may not be called in a task.
+ * Ownership: @arg is borrowed until the return. */
+KNIT_API KNIT_NODISCARD intptr_t knit_run(knit_coro *main, void *arg);
+
+/* As knit_run(): with keyword arguments.
+ *
+ * Units: see knit_run_options.  Returns: as knit_run().  Errors: as knit_run(), and -EINVAL,
+ *   -E2BIG: @options is malformed.
+ * Thread: any.  Suspends: no.  Ownership: @options is borrowed for the call. */
+KNIT_API KNIT_NODISCARD intptr_t knit_run_with(knit_coro *main, const knit_run_options *options);
+
+/* The loop that runs in this thread.
+ *
+ * Units: none.  Returns: the loop, or NULL with errno = KNIT_ENOLOOP.  Errors: as said.
+ * Thread: any.  Suspends: no.  Ownership: borrowed. */
+KNIT_API knit_loop *knit_get_running_loop(void);
+
+/* Makes a loop.
+ *
+ * Units: none.  Returns: the loop.
+ * Errors: NULL with errno set: ENOMEM; EPERM, ENOSYS, EMFILE and the like where there is no
+ *   io_uring (knit_error_message(-errno) says why and what to do).
+ * Thread: any.  Suspends: no.  Ownership: the caller gets one reference. */
+KNIT_API KNIT_NODISCARD knit_loop *knit_loop_new(void);
+
+/* As knit_loop_new(): with keyword arguments.
+ *
+ * Units: see knit_loop_options.  Returns: the loop.  Errors: as knit_loop_new(), and EINVAL,
+ *   E2BIG: @options is malformed.
+ * Thread: any.  Suspends: no.  Ownership: one reference; @options is borrowed for the call. */
+KNIT_API KNIT_NODISCARD knit_loop *knit_loop_new_with(const knit_loop_options *options);
+
+/* Takes a reference. A post to a closed loop says so as long as the poster has one.
+ *
+ * Units: none.  Returns: @loop.  Errors: none.
+ * Thread: any.  Suspends: no.  Ownership: one reference more for the caller. */
+KNIT_API knit_loop *knit_loop_ref(knit_loop *loop);
+
+/* Drops a reference. The last one to an open loop closes it on its own thread, and ends the
+ * process with a message on another.
+ *
+ * Units: none.  Returns: NULL, always.  Errors: none.
+ * Thread: any.  Suspends: no.  Ownership: one reference less; NULL in is harmless. */
+KNIT_API knit_loop *knit_loop_unref(knit_loop *loop);
+
+/* Runs @loop until the coroutine, run as a task, is done.
+ *
+ * Units: none.  Returns: the coroutine's outcome.
+ * Errors: -KNIT_ERUNNING this or another loop runs in this thread; -KNIT_ECLOSED; -ENOMEM;
+ *   -KNIT_ESTOPPED: knit_loop_stop() came first, the task goes on in the next run;
+ *   -EDEADLK: virtual clock, and nothing left to wait for.
+ * Thread: loop.  Suspends: no; blocks the thread.  Ownership: @arg is borrowed until the
+ *   task is done. */
+KNIT_API KNIT_NODISCARD intptr_t knit_loop_run_until_complete(knit_loop *loop, knit_coro *coro,
+                                                              void *arg);
+
+/* Runs @loop until @future is done, and consumes a reference to it, as knit_await() does.
+ * With -KNIT_ESTOPPED and the errors before the run the reference stays the caller's.
+ *
+ * Units: none.  Returns: the future's outcome.
+ * Errors: as knit_loop_run_until_complete(); -EINVAL: @future is NULL or another loop's.
+ * Thread: loop.  Suspends: no; blocks the thread.  Ownership: consumes one reference. */
+KNIT_API KNIT_NODISCARD intptr_t knit_loop_run_until_complete_future(knit_loop *loop,
+                                                                     knit_future *future);
+
+/* Runs @loop until knit_loop_stop().
+ *
+ * Units: none.  Returns: 0.
+ * Errors: -KNIT_ERUNNING; -KNIT_ECLOSED; -EDEADLK: virtual clock, nothing left to wait for.
+ * Thread: loop.  Suspends: no; blocks the thread.  Ownership: none. */
+KNIT_API KNIT_NODISCARD int knit_loop_run_forever(knit_loop *loop);
+
+/* One pass: waits until there is something to do, @timeout at most, and does it. For a host
+ * with a main loop of its own, beside knit_loop_fd().
+ *
+ * Units: @timeout in ns; 0: do not wait; KNIT_FOREVER: no limit.
+ * Returns: 1 if there is more to do at once, else 0.
+ * Errors: as knit_loop_run_forever().
+ * Thread: loop.  Suspends: no; blocks the thread.  Ownership: none. */
+KNIT_API int knit_loop_run_once(knit_loop *loop, int64_t timeout);
+
+/* A descriptor that polls readable when a pass has work to do, the next timer included.
+ * Poll it, then call knit_loop_run_once(loop, 0); nothing else may be done with it.
+ *
+ * Units: none.  Returns: the descriptor.  Errors: -KNIT_ECLOSED; as knit_loop_new().
+ * Thread: loop.  Suspends: no.  Ownership: the loop's. */
+KNIT_API int knit_loop_fd(knit_loop *loop);
+
+/* Makes the run return once the callbacks that are ready now have run. Before a run: the next
+ * run makes one pass without waiting.
+ *
+ * Units: none.  Returns: nothing.  Errors: none; ends the process on a foreign thread (there
+ *   it is knit_loop_stop_threadsafe()).
+ * Thread: loop.  Suspends: no.  Ownership: none. */
+KNIT_API void knit_loop_stop(knit_loop *loop);
+
+/* Does @loop run, in whatever thread?
+ *
+ * Units: none.  Returns: the answer; outdated at once on a foreign thread.  Errors: none.
+ * Thread: any.  Suspends: no.  Ownership: none. */
+KNIT_API bool knit_loop_is_running(const knit_loop *loop);
+
+/* Is @loop closed? Once true, true for good.
+ *
+ * Units: none.  Returns: the answer.  Errors: none.
+ * Thread: any.  Suspends: no.  Ownership: none. */
+KNIT_API bool knit_loop_is_closed(const knit_loop *loop);
+
+/* Closes @loop: refuses further posts, runs those that were accepted, drops callbacks and
+ * timers without running them, cancels the tasks that are left (each is reported to the
+ * exception handler; from here on a suspending call returns -KNIT_ECLOSED at once, so that
+ * they unwind), ends the operations in flight and waits for the kernel to let go of them.
+ * Ports, locks and descriptors are free when it returns. Closing a closed loop does nothing.
+ * Drops no reference.
+ *
+ * Units: none.  Returns: 0.
+ * Errors: -KNIT_ERUNNING: it runs; -EBUSY: operations or tasks did not end within 5 s; what
+ *   they use (stacks, the ring) is kept for good, the loop is closed all the same.
+ * Thread: loop.  Suspends: no; blocks the thread.  Ownership: none. */
+KNIT_API int knit_loop_close(knit_loop *loop);
+
+/* The loop's time: read at most once a pass, when first asked for. (Relative delays count
+ * from the moment of the call, even after a callback that took long.)
+ *
+ * Units: ns.  Returns: the time of @loop, of the running one if NULL.
+ * Errors: -KNIT_ENOLOOP: NULL and none runs; -KNIT_EWRONGTHREAD.
+ * Thread: loop.  Suspends: no.  Ownership: none. */
+KNIT_API int64_t knit_loop_time(const knit_loop *loop);
+
+/* ---- callbacks and timers ---------------------------------------------------------
+ * A handle is a small value: using a stale one is harmless, there is nothing to release,
+ * {0} is none. In these calls a NULL loop is the running one. */
+typedef struct knit_handle {
+	uint64_t opaque[2]; /* the library's */
+} knit_handle;
+
+/* Calls @callback in the next pass, in the order of the calls.
+ *
+ * Units: none.  Returns: a handle; knit_handle_error() tells whether it failed.
+ * Errors: in the handle: -ENOMEM; -KNIT_ECLOSED; -KNIT_ENOLOOP; -KNIT_EWRONGTHREAD.
+ * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until it ran, is cancelled, or
+ *   the loop is closed. */
+KNIT_API knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *arg);
+
+/* Calls @callback once @delay has passed; never early; equal deadlines in the order of the
+ * calls. A delay <= 0 means the next pass, after what is ready.
+ *
+ * Units: @delay in ns from now; KNIT_FOREVER: never.
+ * Returns: as knit_loop_call_soon().  Errors: as knit_loop_call_soon().
+ * Thread: loop.  Suspends: no.  Ownership: as knit_loop_call_soon(). */
+KNIT_API knit_handle knit_loop_call_later(knit_loop *loop, int64_t delay, knit_callback *callback,
+                                          void *arg);
+
+/* As knit_loop_call_later(): at a time of the loop's clock.
+ *
+ * Units: @when in ns of knit_loop_time().
+ * Returns: as knit_loop_call_soon().  Errors: as knit_loop_call_soon().
+ * Thread: loop.  Suspends: no.  Ownership: as knit_loop_call_soon(). */
+KNIT_API knit_handle knit_loop_call_at(knit_loop *loop, int64_t when, knit_callback *callback,
+                                       void *arg);
+
+/* Cancels the callback.
+ *
+ * Units: none.  Returns: true: it will not run, because of this call; false: it ran, was
+ *   cancelled before, or never was.
+ * Errors: none; ends the process on a foreign thread while the loop is open.
+ * Thread: loop.  Suspends: no.  Ownership: the callback's argument is the caller's again. */
+KNIT_API bool knit_handle_cancel(knit_handle handle);
+
+/* Will the callback still run?
+ *
+ * Units: none.  Returns: true until it starts, is cancelled, or the loop is closed.
+ * Errors: none; ends the process on a foreign thread while the loop is open.
+ * Thread: loop.  Suspends: no.  Ownership: none. */
+KNIT_API bool knit_handle_is_pending(knit_handle handle);
+
+/* When a timer is due.
+ *
+ * Units: ns of knit_loop_time().  Returns: the time.
+ * Errors: -KNIT_EINVALIDSTATE: not a timer that is waiting.
+ * Thread: loop.  Suspends: no.  Ownership: none. */
+KNIT_API int64_t knit_handle_when(knit_handle handle);
+
+/* Why no handle could be made.
+ *
+ * Units: none.  Returns: 0, or the negative code.  Errors: as said.
+ * Thread: any.  Suspends: no.  Ownership: none. */
+KNIT_API int knit_handle_error(knit_handle handle);
+
+/* ---- signals ------------------------------------------------------------------------ */
+
+/* Calls @callback on @loop, as a plain callback, after each delivery of @signum to the
+ * process (deliveries in quick succession may count as one). Each loop may have one handler
+ * for a signal, and every loop that has one gets it; again on the same loop replaces.
+ *
+ * Units: none.  Returns: 0.
+ * Errors: -EINVAL: no such signal, or SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE;
+ *   -ENOMEM; -KNIT_ECLOSED; -KNIT_EWRONGTHREAD.
+ * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until the handler is removed or
+ *   the loop closed. */
+KNIT_API int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_callback *callback,
+                                          void *arg);
+
+/* Removes the handler. With the last one of a signal goes the library's signal action: the one
+ * from before is restored.
+ *
+ * Units: none.  Returns: 1 if there was one, else 0.  Errors: -EINVAL; -KNIT_EWRONGTHREAD.
+ * Thread: loop.  Suspends: no.  Ownership: the handler's argument is the caller's again. */
+KNIT_API int knit_loop_remove_signal_handler(knit_loop *loop, int signum);
+
+/* ---- what nobody else will see --------------------------------------------------------- */
+
+/* What the exception handler is told. Everything is borrowed for the call. */
+typedef struct knit_exception_context {
+	size_t size;         /* sizeof(knit_exception_context) as the library knows it */
+	const char *message; /* what happened: "Task exception was never retrieved" */
+	const char *error;   /* the failure's own text; NULL if there was no failure */
+	const char *name;    /* the task's name; NULL if no task is concerned */
+	const char *file;    /* where knit_raise() was called; NULL if not known */
+	knit_future *future; /* the task or future; NULL if none is concerned */
+	int code;            /* the failure's code, positive; 0 if there was none */
+	int line;            /* in file */
+} knit_exception_context;
+
+typedef void knit_exception_handler(knit_loop *loop, const knit_exception_context *context,
+                                    void *arg);
+
+/* Sets what is called, on the loop's thread, for failures that nobody retrieved and the like.
+ * NULL restores knit_loop_default_exception_handler(). It may not suspend.
+ *
+ * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD.
+ * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until the loop is closed or
+ *   another handler is set. */
+KNIT_API int knit_loop_set_exception_handler(knit_loop *loop, knit_exception_handler *handler,
+                                             void *arg);
+
+/* Writes one line to stderr: "knit: MESSAGE: task 'NAME': ERROR (at FILE:LINE)".
+ *
+ * Units: none.  Returns: nothing.  Errors: none.
+ * Thread: loop.  Suspends: no.  Ownership: @context is borrowed. */
+KNIT_API void knit_loop_default_exception_handler(knit_loop *loop,
+                                                  const knit_exception_context *context, void *arg);
+
+/* Reports @context to the exception handler of @loop.
+ *
+ * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD; -EINVAL: no context.
+ * Thread: loop.  Suspends: no.  Ownership: @context is borrowed. */
+KNIT_API int knit_loop_call_exception_handler(knit_loop *loop,
+                                              const knit_exception_context *context);
+
+KNIT_END_DECLS
+
+/* Options are keyword arguments: knit_run(main, arg, .clock = KNIT_CLOCK_VIRTUAL) in C,
+ * knit_run(main, arg, {.clock = KNIT_CLOCK_VIRTUAL}) in C++20. */
+#ifndef __cplusplus
+#define knit_run(main, ...) \
+	knit_run_with(main, \
+	              &(knit_run_options){.size = sizeof(knit_run_options), .arg = __VA_ARGS__})
+#define knit_loop_new(...) \
+	knit_loop_new_with(&(knit_loop_options){.size = sizeof(knit_loop_options), __VA_ARGS__})
+#else
+/* As knit_run_with(): the C++ form of the macro.
+ *
+ * Units: see knit_run_options.  Returns: as knit_run().  Errors: as knit_run_with().
+ * Thread: any.  Suspends: no.  Ownership: as knit_run(). */
+static inline intptr_t knit_run(knit_coro *main, void *arg, knit_run_options options)
+{
+	options.size = sizeof(options);
+	options.arg = arg;
+	return knit_run_with(main, &options);
+}
+
+/* As knit_loop_new_with(): the C++ form of the macro.
+ *
+ * Units: see knit_loop_options.  Returns: the loop.  Errors: as knit_loop_new_with().
+ * Thread: any.  Suspends: no.  Ownership: one reference. */
+static inline knit_loop *knit_loop_new(knit_loop_options options)
+{
+	options.size = sizeof(options);
+	return knit_loop_new_with(&options);
+}
+#endif
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* options.h - structs of keyword arguments that may grow: the caller's may be older
+ * (shorter) or newer (longer) than ours. */
+#ifndef KN_BASE_OPTIONS_H
+#define KN_BASE_OPTIONS_H
+#include <stddef.h>
+#include "base/compiler.h"
+
+/* Copies the struct at @from, which starts with its size, to @to of @known bytes; what the
+ * caller does not know is zero. 0; -EINVAL: no struct, or no sensible size; -E2BIG: it asks for
+ * something that this library does not know (non-zero bytes beyond @known). */
+KN_NODISCARD int kn_options_copy(void *to, size_t known, const void *from);
+#endif

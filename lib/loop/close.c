@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* close.c - the orderly end of a loop.
+ *
+ * 1. Nothing new can be made, and suspending fails at once (phase KN_CLOSING).
+ * 2. Callbacks and timers are dropped; every task is cancelled.
+ * 3. Passes go on until no task is left, no call to another loop is unanswered, and what they
+ *    had in the kernel has come back. Posts are still taken, and run.
+ * 4. The inbox is closed: from this one step on posts are refused; those before are run.
+ * 5. The engine gives back what is left (armed accepts, the eventfd's poll) and is freed, and
+ *    the eventfd is closed once nobody can write it any more.
+ *
+ * All within GRACE. What is left then stays in memory for good, since the kernel or another
+ * thread may still write there. */
+#include "loop/loop.h"
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "loop/post.h"
+
+#define GRACE (5 * KNIT_S)
+
+static int64_t real_time(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * KNIT_S + t.tv_nsec;
+}
+
+static bool has_tasks(const struct knit_loop *loop)
+{
+	return !kn_list_empty(&loop->all_tasks);
+}
+
+/* Done-callbacks are dropped as callbacks are; steps of tasks and posts stay. */
+static void drop_callbacks(struct knit_loop *loop)
+{
+	kn_callbacks_drop(loop);
+	if (!loop->drop_ready)
+		return;
+	kn_list_for_each_safe (node, &loop->ready)
+		loop->drop_ready(kn_list_entry(node, struct kn_ready, link));
+}
+
+/* Step 3. Time is the real one here, whatever clock the loop has. */
+static int let_unwind(struct knit_loop *loop, int64_t deadline)
+{
+	uint8_t clock = loop->clock;
+	int r = 0;
+
+	loop->clock = KNIT_CLOCK_MONOTONIC;
+	while (r == 0 && (has_tasks(loop) || loop->remote || !kn_list_empty(&loop->ready))) {
+		kn_loop_run_batch(loop);
+		drop_callbacks(loop);
+		if (!has_tasks(loop) && !loop->remote)
+			continue;
+		if (real_time() >= deadline)
+			return -EBUSY;
+		r = kn_loop_poll(loop, deadline);
+	}
+	loop->clock = clock;
+	return r;
+}
+
+/* A loop that has never run has nothing in the kernel and needs no passes: its tasks have not
+ * started. */
+static int unwind_tasks(struct knit_loop *loop, int64_t deadline)
+{
+	int r = 0;
+
+	if (loop->unwind)
+		loop->unwind(loop);
+	if (loop->bound)
+		return let_unwind(loop, deadline);
+	while (!kn_list_empty(&loop->ready)) {
+		kn_loop_run_batch(loop);
+		drop_callbacks(loop);
+	}
+	return r;
+}
+
+static int release_kernel(struct knit_loop *loop, int64_t deadline)
+{
+	if (loop->bound && kn_engine_drain(loop->engine, deadline) > 0)
+		return -EBUSY;
+	kn_engine_free(loop->engine);
+	loop->engine = NULL;
+	kn_loop_settle_wakes(loop);
+	close(loop->wake_fd);
+	loop->wake_fd = -1;
+	return 0;
+}
+
+int knit_loop_close(knit_loop *loop)
+{
+	struct kn_thread before = kn_self;
+	int64_t deadline = real_time() + GRACE;
+	int r, left;
+
+	if (knit_loop_is_closed(loop))
+		return 0;
+	r = kn_loop_check(loop);
+	if (r < 0)
+		return r;
+	if (loop->running || loop->phase != KN_OPEN || (kn_self.loop && has_tasks(loop)))
+		return -KNIT_ERUNNING;
+	loop->phase = KN_CLOSING;
+	loop->parked = false;
+	kn_self.loop = loop;
+	kn_self.task = NULL;
+	kn_self.message = NULL;
+	if (!before.loop)
+		kn_fiber_init_thread(&loop->fiber);
+	kn_signals_close(loop);
+	drop_callbacks(loop);
+	r = unwind_tasks(loop, deadline);
+	kn_posts_close(loop);
+	loop->phase = KN_CLOSED;
+	left = release_kernel(loop, deadline);
+	kn_heap_done(&loop->timers);
+	kn_heap_init(&loop->timers);
+	kn_self.loop = before.loop;
+	kn_self.task = before.task;
+	kn_self.message = before.message;
+	atomic_store_explicit(&loop->is_closed, true, memory_order_release);
+	return r < 0 ? r : left;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* loop.c - making a loop, its references, and the small questions one may ask it.
+ *
+ * A loop is freed with its last reference. References are held by users (any thread), by the
+ * set of its live futures (one for all of them, see lib/task/object.c), and by nobody else: a
+ * thread that runs a loop borrows the reference of whoever called. */
+#include "loop/loop.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/options.h"
+#include "loop/callback.h"
+
+#define DEFAULT_STACK_SIZE (64 * 1024)
+
+static void init_fields(struct knit_loop *loop, const knit_loop_options *options)
+{
+	kn_list_init(&loop->ready);
+	kn_list_init(&loop->batch);
+	kn_list_init(&loop->all_tasks);
+	kn_list_init(&loop->signals);
+	kn_list_init(&loop->wraps);
+	kn_list_init(&loop->registry);
+	kn_heap_init(&loop->timers);
+	kn_inbox_init(&loop->inbox);
+	kn_slab_init(&loop->callbacks, sizeof(struct kn_callback), NULL, 0);
+	loop->posts_end = &loop->posts;
+	loop->clock = (uint8_t)options->clock;
+	loop->now_valid = options->clock != KNIT_CLOCK_MONOTONIC;
+	loop->stack_size = options->stack_size ? options->stack_size : DEFAULT_STACK_SIZE;
+	loop->paint = options->paint != 0;
+	atomic_init(&loop->owner, &kn_self);
+	atomic_init(&loop->refs, 1);
+	loop->wake_fd = -1;
+}
+
+/* Everything a loop is made of, or a negative errno with what there is left to clean up. */
+static int acquire(struct knit_loop *loop, const knit_loop_options *options)
+{
+	struct kn_engine_options engine_options = {options->sq_entries, options->cq_entries};
+	char why[256] = "";
+	int r = kn_thread_arm_exit();
+
+	if (r < 0)
+		return r;
+	r = kn_engine_new(&loop->engine, &engine_options, why, sizeof(why));
+	if (r < 0) {
+		kn_message_record(kn_message_new(NULL, 0, -r, "%s", why));
+		return r;
+	}
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (loop->wake_fd < 0)
+		return -errno;
+	return kn_registry_add(loop);
+}
+
+static void release(struct knit_loop *loop)
+{
+	struct kn_post *post;
+
+	kn_registry_remove(loop);
+	if (loop->engine)
+		kn_engine_free(loop->engine);
+	if (loop->wake_fd >= 0)
+		close(loop->wake_fd);
+	if (loop->stacks)
+		kn_stack_pool_free(loop->stacks);
+	kn_heap_done(&loop->timers);
+	kn_slab_done(&loop->callbacks);
+	kn_slab_done(&loop->tasks);
+	kn_slab_done(&loop->futures);
+	kn_slab_done(&loop->done_callbacks);
+	while ((post = loop->spare)) {
+		loop->spare = (struct kn_post *)post->node.next;
+		kn_free(post);
+	}
+	post = atomic_load_explicit(&loop->returned, memory_order_acquire);
+	while (post) {
+		struct kn_post *next = (struct kn_post *)post->node.next;
+
+		kn_free(post);
+		post = next;
+	}
+	kn_free(loop);
+}
+
+knit_loop *knit_loop_new_with(const knit_loop_options *given)
+{
+	knit_loop_options options;
+	struct knit_loop *loop = NULL;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	if (r == 0 && options.clock > KNIT_CLOCK_VIRTUAL_JUMP)
+		r = -EINVAL;
+	if (r == 0) {
+		loop = kn_memalign(_Alignof(struct knit_loop), sizeof(*loop));
+		r = loop ? 0 : -ENOMEM;
+	}
+	if (r == 0) {
+		memset(loop, 0, sizeof(*loop));
+		init_fields(loop, &options);
+		r = acquire(loop, &options);
+	}
+	if (r < 0) {
+		if (loop)
+			release(loop);
+		errno = -r;
+		return NULL;
+	}
+	return loop;
+}
+
+knit_loop *(knit_loop_new)(void)
+{
+	knit_loop_options options = {.size = sizeof(options)};
+
+	return knit_loop_new_with(&options);
+}
+
+knit_loop *knit_loop_ref(knit_loop *loop)
+{
+	if (loop)
+		atomic_fetch_add_explicit(&loop->refs, 1, memory_order_relaxed);
+	return loop;
+}
+
+knit_loop *knit_loop_unref(knit_loop *loop)
+{
+	if (!loop)
+		return NULL;
+	/* Closing needs a live loop, so an open one is closed before its count reaches 0. Only
+	 * the holder of the last reference can see a count of 1. */
+	if (atomic_load_explicit(&loop->refs, memory_order_acquire) == 1 &&
+	    !atomic_load_explicit(&loop->is_closed, memory_order_acquire)) {
+		if (kn_loop_check(loop) < 0)
+			kn_panic("the last reference to an open loop was dropped on a thread that "
+			         "does not own it: close the loop on its own thread first");
+		if (loop->running)
+			kn_panic("the last reference to a running loop was dropped");
+		(void)knit_loop_close(loop);
+	}
+	if (atomic_fetch_sub_explicit(&loop->refs, 1, memory_order_acq_rel) == 1)
+		release(loop);
+	return NULL;
+}
+
+knit_loop *knit_get_running_loop(void)
+{
+	if (!kn_self.loop)
+		errno = KNIT_ENOLOOP;
+	return kn_self.loop;
+}
+
+bool knit_loop_is_running(const knit_loop *loop)
+{
+	return atomic_load_explicit(&loop->is_running, memory_order_relaxed);
+}
+
+bool knit_loop_is_closed(const knit_loop *loop)
+{
+	return atomic_load_explicit(&loop->is_closed, memory_order_acquire);
+}
+
+void kn_loop_foreign(const struct knit_loop *loop, const char *function)
+{
+	if (!atomic_load_explicit(&loop->owner, memory_order_relaxed))
+		kn_panic("%s(): its loop is closed, or was made before a fork()", function);
+	kn_panic("%s(): called on a thread that does not own the loop; post it there with "
+	         "knit_loop_call_soon_threadsafe()",
+	         function);
+}

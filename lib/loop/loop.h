@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* loop.h - the loop: its state, and what the layers above may do with it.
+ *
+ * A loop is a ready list and three sources that fill it: completions of the engine, timers,
+ * and the inbox for other threads. Everything that can be ready - a callback, a step of a
+ * task, a done-callback, a post - embeds a struct kn_ready, so that making it ready never
+ * allocates and so cannot fail.
+ *
+ * Which thread touches what: all of it belongs to the owner, but for the part marked "any
+ * thread", which outlives the loop's closing until the last reference is dropped. */
+#ifndef KN_LOOP_LOOP_H
+#define KN_LOOP_LOOP_H
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/compiler.h"
+#include "base/heap.h"
+#include "base/inbox.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "base/thread.h"
+#include "engine/engine.h"
+#include "fiber/fiber.h"
+#include "knit/loop.h"
+
+/* Something that can be put into the ready list. */
+struct kn_ready {
+	struct kn_list link; /* in the ready list, or alone */
+	void (*run)(struct kn_ready *ready);
+};
+
+/* A deadline that makes something ready. */
+struct kn_timer {
+	struct kn_ready ready;
+	uint32_t id; /* in the heap; KN_HEAP_NONE when it is not waiting */
+};
+
+/* Something that another thread makes ready. */
+struct kn_post {
+	struct kn_inbox_node node;
+	struct kn_ready ready;
+};
+
+enum kn_phase {
+	KN_OPEN,
+	KN_CLOSING, /* nothing new; tasks unwind; suspending fails at once */
+	KN_CLOSED,
+};
+
+struct kn_loop_counters {
+	uint64_t passes;
+	uint64_t posts;  /* taken out of the inbox */
+	uint64_t sleeps; /* times the loop waited in the kernel */
+};
+
+struct knit_loop {
+	/* every pass */
+	struct kn_list ready;              /* what the next pass runs, in order */
+	struct kn_list batch;              /* what is left of this pass */
+	_Atomic(struct kn_thread *) owner; /* NULL: no thread may use it (closed, forked) */
+	struct kn_engine *engine;          /* owned */
+	struct kn_heap timers;
+	int64_t now; /* ns; valid if now_valid, or always with a virtual clock */
+	bool now_valid;
+	bool stopping;
+	bool parked;   /* hosted, between passes: what becomes ready must make the fd readable */
+	bool hosted;   /* knit_loop_fd() was called */
+	bool bound;    /* it has run: the owner is final */
+	bool running;  /* on the owner's stack */
+	uint8_t phase; /* enum kn_phase */
+	uint8_t clock; /* KNIT_CLOCK_* */
+	struct kn_inbox_node *posts, **posts_end; /* taken, not yet ready */
+	struct kn_post *spare; /* posts that ran, to be used again; linked by node.next */
+	unsigned spare_count;
+
+	/* callbacks */
+	struct kn_slab callbacks;
+	uint64_t generation; /* of the newest handle */
+	uint32_t id;         /* of this loop, unique in the process */
+
+	/* waking */
+	int wake_fd;          /* eventfd, owned; never read before the loop is closed */
+	struct kn_op wake_op; /* a multishot poll of it */
+	uint64_t wakes_owed;  /* writes to it that were or will be made */
+	unsigned own_ops;     /* operations in flight that are no reason to wait: the poll */
+	unsigned remote;      /* calls to other loops that have not been answered */
+
+	/* the task layer's, kept here because a loop has exactly one of each */
+	struct kn_slab tasks, futures, done_callbacks;
+	struct kn_list all_tasks;     /* not done, in the order of creation */
+	struct kn_list wraps;         /* futures that wait for a concurrent future */
+	struct kn_stack_pool *stacks; /* owned; made at the first need */
+	size_t stack_size;
+	bool paint;
+	struct kn_fiber fiber;                 /* the loop's own context */
+	uint64_t task_number, task_number_end; /* a block of the process-wide numbers */
+	unsigned abandoned; /* tasks that did not unwind when the loop was closed */
+	void (*unwind)(struct knit_loop *loop);         /* cancels all tasks */
+	void (*describe_tasks)(struct knit_loop *loop); /* reports all tasks as stuck */
+	void (*drop_ready)(struct kn_ready *ready);     /* frees a done-callback */
+
+	knit_exception_handler *exception_handler;
+	void *exception_arg;
+	struct kn_loop_counters counters;
+	struct kn_list signals;  /* the handlers of this loop: lib/loop/signal.c */
+	sigset_t old_mask;       /* of the thread, restored after the run */
+	struct kn_list registry; /* in the list of all loops, under its lock */
+
+	/* any thread */
+	struct kn_inbox inbox;
+	_Atomic(struct kn_post *) returned; /* spare posts for producers to take, all at once */
+	atomic_uint refs;
+	atomic_bool is_running, is_closed;
+	_Atomic(uint64_t) signals_pending; /* bit n: signal n was delivered */
+	_Atomic(uint64_t) signal_wakes;    /* writes to wake_fd by the signal handler */
+	_Atomic(uint64_t) wakes;           /* writes to wake_fd, for the counters */
+};
+
+/* ---- whose loop is it? ------------------------------------------------------------- */
+
+/* 0, or -KNIT_EWRONGTHREAD. One compare. */
+static inline int kn_loop_check(const struct knit_loop *loop)
+{
+	if (kn_likely(atomic_load_explicit(&loop->owner, memory_order_relaxed) == &kn_self))
+		return 0;
+	return -KNIT_EWRONGTHREAD;
+}
+
+KN_COLD KN_NORETURN void kn_loop_foreign(const struct knit_loop *loop, const char *function);
+
+/* As above, for calls that have no way to say so: panics, naming @function. */
+static inline void kn_loop_demand(const struct knit_loop *loop, const char *function)
+{
+	if (kn_unlikely(kn_loop_check(loop) < 0))
+		kn_loop_foreign(loop, function);
+}
+
+/* ---- making things ready (owner) ----------------------------------------------------- */
+
+KN_COLD void kn_loop_unpark(struct knit_loop *loop);
+
+static inline void kn_loop_ready(struct knit_loop *loop, struct kn_ready *ready)
+{
+	kn_list_add_tail(&loop->ready, &ready->link);
+	if (kn_unlikely(loop->parked))
+		kn_loop_unpark(loop);
+}
+
+/* The time, read now if it has not been read in this pass. */
+int64_t kn_loop_now(struct knit_loop *loop);
+/* The time, read now: what a relative delay counts from. */
+int64_t kn_loop_now_fresh(struct knit_loop *loop);
+/* now + delay, without overflow. */
+int64_t kn_loop_deadline(struct knit_loop *loop, int64_t delay);
+
+/* Makes @timer ready at @when. 0 or -ENOMEM. */
+KN_NODISCARD int kn_timer_start(struct knit_loop *loop, struct kn_timer *timer, int64_t when);
+/* Neither waiting nor ready afterwards. */
+void kn_timer_stop(struct knit_loop *loop, struct kn_timer *timer);
+
+/* ---- between threads -------------------------------------------------------------------- */
+
+/* Has post->ready.run called on the loop's thread. The post must stay until then. Any thread
+ * that has a reference. 0, or -KNIT_ECLOSED: it will never be touched. */
+KN_NODISCARD int kn_loop_post(struct knit_loop *loop, struct kn_post *post);
+
+/* ---- life (owner) ------------------------------------------------------------------------ */
+
+/* May something new be made on @loop? 0; -KNIT_EWRONGTHREAD; -KNIT_ECLOSED. */
+static inline int kn_loop_usable(const struct knit_loop *loop)
+{
+	if (kn_unlikely(kn_loop_check(loop) < 0))
+		return -KNIT_EWRONGTHREAD;
+	return kn_likely(loop->phase == KN_OPEN) ? 0 : -KNIT_ECLOSED;
+}
+
+/* Makes the calling thread the owner, if nobody is for good, and starts the engine. */
+KN_NODISCARD int kn_loop_bind(struct knit_loop *loop);
+/* Sees to it that the eventfd is polled. 0 or -ENOMEM. */
+KN_NODISCARD int kn_loop_arm_wake(struct knit_loop *loop);
+/* Marks @loop as running in this thread / ends that. */
+KN_NODISCARD int kn_loop_begin_run(struct knit_loop *loop);
+void kn_loop_end_run(struct knit_loop *loop);
+/* Passes until stopped. 0 or a negative code. Between begin and end. */
+KN_NODISCARD int kn_loop_run(struct knit_loop *loop);
+/* Runs what is ready now, and nothing else. */
+void kn_loop_run_batch(struct knit_loop *loop);
+/* Fills the ready list; waits for at most until @deadline (INT64_MIN: not at all). */
+KN_NODISCARD int kn_loop_poll(struct knit_loop *loop, int64_t deadline);
+
+/* Is there anything outside that may still wake the loop? */
+bool kn_loop_expects_something(const struct knit_loop *loop);
+
+/* Drops all that add_signal_handler() made for @loop. */
+void kn_signals_close(struct knit_loop *loop);
+/* Makes the handlers of delivered signals ready. */
+void kn_signals_dispatch(struct knit_loop *loop, uint64_t pending);
+
+/* Cancels all call_soon and timer callbacks. */
+void kn_callbacks_drop(struct knit_loop *loop);
+
+/* Writes to the eventfd. Any thread; async-signal-safe. */
+void kn_loop_wake(struct knit_loop *loop);
+/* Waits until all writes to the eventfd that are owed have been made. Closed loops only. */
+void kn_loop_settle_wakes(struct knit_loop *loop);
+
+/* Reports to the exception handler; the context's size is set here. */
+void kn_loop_report(struct knit_loop *loop, knit_exception_context *context);
+
+/* ---- the list of all loops ------------------------------------------------------------------ */
+
+int kn_registry_add(struct knit_loop *loop); /* 0 or a negative errno; sets loop->id */
+void kn_registry_remove(struct knit_loop *loop);
+/* The open loop with this id if it is the calling thread's; panics if it is another's, NULL if
+ * there is none. */
+struct knit_loop *kn_registry_find(uint32_t id, const char *function);
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* registry.c - the list of all loops of the process.
+ *
+ * It serves what happens seldom: a thread that ends with an open loop, a fork, and a handle
+ * whose loop does not run. The hot paths never come here. */
+#include "loop/loop.h"
+#include <errno.h>
+#include <pthread.h>
+#include "base/error.h"
+#include "loop/signal.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kn_list loops = KN_LIST_INIT(loops);
+static uint32_t next_id;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_error;
+
+/* A loop that @thread owns, if there is one. */
+static struct knit_loop *first_of(struct kn_thread *thread)
+{
+	struct knit_loop *found = NULL;
+
+	pthread_mutex_lock(&lock);
+	kn_list_for_each (node, &loops) {
+		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
+
+		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == thread) {
+			found = knit_loop_ref(loop);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+/* A thread that ends while it owns open loops closes them. Afterwards they have no owner, for
+ * the next thread may get the same thread-local addresses. */
+static void close_loops_of(struct kn_thread *thread)
+{
+	struct knit_loop *loop;
+
+	while ((loop = first_of(thread))) {
+		(void)knit_loop_close(loop);
+		atomic_store_explicit(&loop->owner, NULL, memory_order_relaxed);
+		knit_loop_unref(loop);
+	}
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+	kn_signals_before_fork();
+}
+
+static void after_fork_in_parent(void)
+{
+	kn_signals_after_fork_in_parent();
+	pthread_mutex_unlock(&lock);
+}
+
+/* The child has the parent's loops in its memory, and their rings and eventfds as shared
+ * descriptors: it must never touch them. Without an owner every call fails, with a closed
+ * inbox every post does. */
+static void after_fork_in_child(void)
+{
+	kn_list_for_each (node, &loops) {
+		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
+
+		atomic_store_explicit(&loop->owner, NULL, memory_order_relaxed);
+		(void)kn_inbox_close(&loop->inbox);
+		atomic_store_explicit(&loop->is_closed, true, memory_order_release);
+		atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
+		/* If the child's coroutine returns into the loop, it finds nothing to do. */
+		kn_list_init(&loop->ready);
+		kn_list_init(&loop->batch);
+	}
+	kn_self.loop = NULL;
+	kn_self.task = NULL;
+	kn_self.message = NULL;
+	kn_signals_after_fork_in_child();
+	pthread_mutex_unlock(&lock);
+}
+
+static void prepare_once(void)
+{
+	kn_thread_at_exit(close_loops_of);
+	once_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+int kn_registry_add(struct knit_loop *loop)
+{
+	pthread_once(&once, prepare_once);
+	if (once_error < 0)
+		return once_error;
+	pthread_mutex_lock(&lock);
+	loop->id = ++next_id;
+	kn_list_add_tail(&loops, &loop->registry);
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+void kn_registry_remove(struct knit_loop *loop)
+{
+	pthread_mutex_lock(&lock);
+	kn_list_del(&loop->registry);
+	pthread_mutex_unlock(&lock);
+}
+
+struct knit_loop *kn_registry_find(uint32_t id, const char *function)
+{
+	struct knit_loop *found = NULL;
+	bool foreign = false;
+
+	pthread_mutex_lock(&lock);
+	kn_list_for_each (node, &loops) {
+		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
+
+		if (loop->id != id)
+			continue;
+		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == &kn_self)
+			found = loop;
+		else
+			foreign = !atomic_load_explicit(&loop->is_closed, memory_order_relaxed);
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+	if (foreign)
+		kn_panic("%s(): the handle's loop belongs to another thread", function);
+	return found;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - one pass of the loop, and what runs passes.
+ *
+ * A pass fills the ready list (poll), then runs exactly what is in it (batch); what that makes
+ * ready waits for the next pass. Poll hands the engine what the last batch queued and, when
+ * nothing is ready, waits in the same system call. It fills the list in this order: completions,
+ * expired timers, posts, signals; completions and posts by bounded numbers, so that none of
+ * them, nor tasks that yield for ever, keeps the others waiting.
+ *
+ * Sleeping is announced in the inbox (base/inbox.h): only a post that finds the announcement
+ * writes the eventfd. A signal handler writes it always. */
+#include "loop/loop.h"
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+#include "base/error.h"
+#include "loop/post.h"
+
+#define COMPLETIONS_A_PASS 256
+#define POSTS_A_PASS       256
+
+/* ---- waiting ---------------------------------------------------------------------- */
+
+static int enter(struct knit_loop *loop, bool wait, int64_t deadline)
+{
+	return kn_engine_enter(loop->engine, wait, deadline);
+}
+
+static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
+{
+	int r;
+
+	if (loop->stacks)
+		kn_stack_pool_trim(loop->stacks, false);
+	if (!kn_inbox_sleep(&loop->inbox))
+		return enter(loop, false, KNIT_FOREVER);
+	loop->counters.sleeps++;
+	/* A signal delivered from here on has written the eventfd, which ends the wait. */
+	if (atomic_load_explicit(&loop->signals_pending, memory_order_acquire))
+		r = enter(loop, false, KNIT_FOREVER);
+	else
+		r = enter(loop, true, deadline);
+	if (kn_inbox_awake(&loop->inbox))
+		loop->wakes_owed++;
+	return r;
+}
+
+bool kn_loop_expects_something(const struct knit_loop *loop)
+{
+	return loop->remote > 0 || kn_engine_in_flight(loop->engine) > loop->own_ops;
+}
+
+/* Beside the one of whoever runs it and the one that its futures share. */
+static bool has_other_references(const struct knit_loop *loop)
+{
+	unsigned own = loop->tasks.live + loop->futures.live > 0 ? 2 : 1;
+
+	return atomic_load_explicit(&loop->refs, memory_order_acquire) > own;
+}
+
+/* Without operations in flight nothing can happen before the next deadline but by another
+ * thread; so time jumps there. */
+static int wait_virtually(struct knit_loop *loop, int64_t deadline)
+{
+	int r = enter(loop, false, KNIT_FOREVER);
+
+	if (r < 0 || kn_engine_ready(loop->engine) || kn_inbox_pending(&loop->inbox))
+		return r;
+	if (kn_loop_expects_something(loop) && loop->clock != KNIT_CLOCK_VIRTUAL_JUMP)
+		return wait_in_kernel(loop, KNIT_FOREVER);
+	if (deadline != KNIT_FOREVER) {
+		if (deadline > loop->now)
+			loop->now = deadline;
+		return 0;
+	}
+	if (kn_loop_expects_something(loop) || !kn_list_empty(&loop->signals) ||
+	    has_other_references(loop))
+		return wait_in_kernel(loop, KNIT_FOREVER);
+	if (loop->describe_tasks)
+		loop->describe_tasks(loop);
+	return -EDEADLK;
+}
+
+/* ---- filling the ready list --------------------------------------------------------- */
+
+static void collect_timers(struct knit_loop *loop)
+{
+	struct kn_timer *timer;
+
+	if (kn_heap_next(&loop->timers) == KNIT_FOREVER)
+		return;
+	while ((timer = kn_heap_pop_due(&loop->timers, kn_loop_now(loop)))) {
+		timer->id = KN_HEAP_NONE;
+		kn_list_add_tail(&loop->ready, &timer->ready.link);
+	}
+}
+
+static void collect(struct knit_loop *loop)
+{
+	uint64_t signals;
+
+	kn_engine_reap(loop->engine, COMPLETIONS_A_PASS);
+	collect_timers(loop);
+	if (loop->posts || kn_inbox_pending(&loop->inbox))
+		kn_posts_collect(loop, POSTS_A_PASS);
+	if (kn_unlikely(atomic_load_explicit(&loop->signals_pending, memory_order_relaxed))) {
+		signals = atomic_exchange_explicit(&loop->signals_pending, 0, memory_order_acquire);
+		kn_signals_dispatch(loop, signals);
+	}
+}
+
+int kn_loop_poll(struct knit_loop *loop, int64_t until)
+{
+	bool idle = until != INT64_MIN && !loop->stopping && !loop->posts &&
+	            kn_list_empty(&loop->ready);
+	int64_t next;
+	int r;
+
+	loop->counters.passes++;
+	loop->now_valid = loop->clock != KNIT_CLOCK_MONOTONIC;
+	if (kn_likely(!idle)) {
+		r = enter(loop, false, KNIT_FOREVER);
+	} else {
+		next = kn_heap_next(&loop->timers);
+		if (next > until)
+			next = until;
+		r = loop->clock == KNIT_CLOCK_MONOTONIC ? wait_in_kernel(loop, next)
+		                                        : wait_virtually(loop, next);
+	}
+	if (kn_unlikely(r < 0))
+		return r;
+	collect(loop);
+	return 0;
+}
+
+void kn_loop_run_batch(struct knit_loop *loop)
+{
+	kn_list_splice_tail(&loop->batch, &loop->ready);
+	while (!kn_list_empty(&loop->batch)) {
+		struct kn_ready *ready = kn_list_entry(loop->batch.next, struct kn_ready, link);
+
+		kn_list_del(&ready->link);
+		ready->run(ready);
+	}
+}
+
+/* ---- running -------------------------------------------------------------------------- */
+
+static void wake_complete(struct kn_op *op)
+{
+	struct knit_loop *loop = kn_container_of(op, struct knit_loop, wake_op);
+
+	if (op->more)
+		return;
+	loop->own_ops--;
+	/* The kernel may end a multishot at any time; the eventfd stays armed all the same. */
+	if (loop->phase == KN_OPEN)
+		(void)!kn_loop_arm_wake(loop);
+}
+
+int kn_loop_arm_wake(struct knit_loop *loop)
+{
+	int r;
+
+	if (loop->own_ops)
+		return 0;
+	loop->wake_op = (struct kn_op){
+	        .opcode = KN_OP_POLL,
+	        .multishot = true,
+	        .fd = loop->wake_fd,
+	        .flags = 0x001 /* POLLIN */,
+	        .complete = wake_complete,
+	};
+	r = kn_engine_submit(loop->engine, &loop->wake_op);
+	if (r == 0)
+		loop->own_ops++;
+	return r;
+}
+
+/* The first run decides which thread the loop belongs to. */
+static int bind_to_thread(struct knit_loop *loop)
+{
+	char why[256] = "";
+	int r = kn_thread_arm_exit();
+
+	if (r == 0)
+		r = kn_overflow_arm_thread();
+	if (r == 0) {
+		r = kn_engine_start(loop->engine, why, sizeof(why));
+		if (r < 0)
+			kn_message_record(kn_message_new(NULL, 0, -r, "%s", why));
+	}
+	if (r == 0)
+		r = kn_loop_arm_wake(loop);
+	if (r == 0)
+		loop->bound = true;
+	return r;
+}
+
+int kn_loop_bind(struct knit_loop *loop)
+{
+	struct kn_thread *self = &kn_self;
+	struct kn_thread *owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
+	int r;
+
+	if (loop->phase != KN_OPEN)
+		return -KNIT_ECLOSED;
+	if (loop->bound)
+		return kn_loop_check(loop);
+	if (!owner)
+		return -KNIT_EWRONGTHREAD;
+	atomic_store_explicit(&loop->owner, self, memory_order_relaxed);
+	r = bind_to_thread(loop);
+	if (r < 0)
+		atomic_store_explicit(&loop->owner, owner, memory_order_relaxed);
+	return r;
+}
+
+/* An operation that writes to a pipe or socket without a reader raises SIGPIPE in the thread
+ * that enters the ring, which has no flag against it: so it is blocked while the loop runs. */
+static void block_sigpipe(struct knit_loop *loop)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &set, &loop->old_mask);
+}
+
+static void unblock_sigpipe(struct knit_loop *loop)
+{
+	const struct timespec now = {0, 0};
+	sigset_t set;
+
+	if (sigismember(&loop->old_mask, SIGPIPE))
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	while (sigtimedwait(&set, NULL, &now) > 0)
+		;
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int kn_loop_begin_run(struct knit_loop *loop)
+{
+	int r;
+
+	if (kn_self.loop || atomic_load_explicit(&loop->is_running, memory_order_relaxed))
+		return -KNIT_ERUNNING;
+	r = kn_loop_bind(loop);
+	if (r < 0)
+		return r;
+	block_sigpipe(loop);
+	if (loop->parked)
+		kn_loop_unpark(loop);
+	kn_fiber_init_thread(&loop->fiber);
+	loop->running = true;
+	atomic_store_explicit(&loop->is_running, true, memory_order_relaxed);
+	kn_self.loop = loop;
+	return 0;
+}
+
+void kn_loop_end_run(struct knit_loop *loop)
+{
+	kn_self.loop = NULL;
+	loop->running = false;
+	atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
+	unblock_sigpipe(loop);
+}
+
+int kn_loop_run(struct knit_loop *loop)
+{
+	int r;
+
+	do {
+		r = kn_loop_poll(loop, KNIT_FOREVER);
+		if (r < 0)
+			break;
+		kn_loop_run_batch(loop);
+		/* A coroutine forked, and this is the child: the loop is the parent's. */
+		if (kn_unlikely(kn_loop_check(loop) < 0))
+			return -KNIT_EWRONGTHREAD;
+	} while (!loop->stopping);
+	loop->stopping = false;
+	/* What the last batch queued goes to the kernel now, not with the next run. */
+	if (r == 0)
+		r = enter(loop, false, KNIT_FOREVER);
+	return r;
+}
+
+int knit_loop_run_forever(knit_loop *loop)
+{
+	int r = kn_loop_begin_run(loop);
+
+	if (r < 0)
+		return r;
+	r = kn_loop_run(loop);
+	kn_loop_end_run(loop);
+	return r;
+}
+
+void knit_loop_stop(knit_loop *loop)
+{
+	kn_loop_demand(loop, __func__);
+	loop->stopping = true;
+	if (loop->parked)
+		kn_loop_unpark(loop);
+}

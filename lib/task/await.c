@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* await.c - where a task waits: for a future, for a time, for the next pass.
+ *
+ * The rules of a wait: it is announced in task->wait; whoever ends it calls kn_task_wake()
+ * once, which clears that; the step that resumes the task is in the ready list from then on, and
+ * a cancellation that comes now is delivered instead of what the wait brought (but for
+ * operations of the kernel, see lib/io). */
+#include "task/task.h"
+
+/* ---- parking ---------------------------------------------------------------------------- */
+
+void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message)
+{
+	task->wait = NULL;
+	task->wake_outcome = outcome;
+	if (kn_unlikely(message != NULL))
+		task->wake_message = message;
+	kn_loop_ready(task->future.loop, &task->ready);
+}
+
+intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
+{
+	intptr_t outcome;
+
+	task->wait = wait;
+	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
+	if (kn_unlikely(task->must_cancel) && wait && wait->cancel(wait, task->cancel_message))
+		task->must_cancel = false;
+	kn_fiber_switch(&task->fiber, &task->future.loop->fiber);
+	outcome = task->wake_outcome;
+	if (kn_unlikely(knit_is_error(outcome))) {
+		kn_message_record(task->wake_message);
+		task->wake_message = NULL;
+	}
+	return outcome;
+}
+
+int kn_task_take_cancel(struct kn_task *task)
+{
+	task->must_cancel = false;
+	kn_message_record(task->cancel_message);
+	task->cancel_message = NULL;
+	return -KNIT_ECANCELLED;
+}
+
+intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
+{
+	intptr_t outcome = kn_task_park(task, wait);
+
+	return kn_unlikely(task->must_cancel) ? kn_task_take_cancel(task) : outcome;
+}
+
+/* A loop that is being closed refuses every suspension, so that tasks unwind. One that goes on
+ * asking will never return: it is left where it is. */
+int kn_task_refuse(struct kn_task *task)
+{
+	if (task->refused++ == KN_REFUSALS_MAX) {
+		task->wait = NULL;
+		kn_fiber_switch(&task->fiber, &task->future.loop->fiber);
+		kn_panic("a task that was given up has been resumed");
+	}
+	return -KNIT_ECLOSED;
+}
+
+/* ---- for a future ------------------------------------------------------------------------- */
+
+static void awaited_is_done(struct kn_waiter *waiter, knit_future *future)
+{
+	struct kn_task *task = kn_container_of(waiter, struct kn_task, waiter);
+
+	(void)future;
+	task->awaited = NULL;
+	kn_task_wake(task, 0, NULL);
+}
+
+/* Only at the start of a wait: knit_task_cancel() follows task->awaited by itself. */
+static bool await_cancel(struct kn_wait *wait, struct kn_message *message)
+{
+	(void)wait;
+	return kn_future_request_cancel(kn_task_of(kn_self.task)->awaited, message);
+}
+
+static struct kn_wait awaiting = {.cancel = await_cancel};
+
+/* 0 once @future is done, or why the outcome is not for the caller. */
+static int wait_for_future(struct kn_task *task, knit_future *future)
+{
+	task->waiter.notify = awaited_is_done;
+	kn_list_add_tail(&future->waiters, &task->waiter.link);
+	task->awaited = future;
+	return (int)kn_task_suspend(task, &awaiting);
+}
+
+intptr_t knit_await(knit_future *future)
+{
+	struct kn_task *task;
+	intptr_t outcome;
+	int error = 0;
+
+	if (kn_unlikely(!future))
+		return kn_self.create_error ? -kn_self.create_error : -EINVAL;
+	if (kn_unlikely(kn_future_check(future) < 0))
+		return -KNIT_EWRONGTHREAD;
+	if (kn_unlikely(!kn_self.task))
+		error = -KNIT_ENOTASK;
+	else if (kn_unlikely(future->loop != kn_self.loop))
+		error = -KNIT_EWRONGTHREAD;
+	else if (kn_unlikely(future == kn_self.task))
+		error = -EDEADLK;
+	else if (!kn_future_is_done(future)) {
+		task = kn_task_current(&error);
+		if (task)
+			error = wait_for_future(task, future);
+	}
+	outcome = error < 0 ? error : kn_future_retrieve(future);
+	kn_future_release(future);
+	return outcome;
+}
+
+/* ---- for a time ------------------------------------------------------------------------------ */
+
+struct sleep {
+	struct kn_wait wait;
+	struct kn_timer timer;
+	struct kn_task *task;
+};
+
+/* The timer is a callback of its own, as in asyncio: the sleeper goes on one pass later. */
+static void sleep_over(struct kn_ready *ready)
+{
+	struct sleep *sleep = kn_container_of(ready, struct sleep, timer.ready);
+
+	kn_task_wake(sleep->task, 0, NULL);
+}
+
+static bool sleep_cancel(struct kn_wait *wait, struct kn_message *message)
+{
+	struct sleep *sleep = kn_container_of(wait, struct sleep, wait);
+
+	kn_timer_stop(sleep->task->future.loop, &sleep->timer);
+	kn_task_wake(sleep->task, -KNIT_ECANCELLED, kn_message_ref(message));
+	return true;
+}
+
+int knit_sleep_until(int64_t when)
+{
+	int error = 0;
+	struct kn_task *task = kn_task_current(&error);
+	struct sleep sleep = {
+	        .wait.cancel = sleep_cancel,
+	        .timer.ready.run = sleep_over,
+	        .task = task,
+	};
+
+	if (kn_unlikely(!task))
+		return error;
+	kn_list_init(&sleep.timer.ready.link);
+	error = kn_timer_start(task->future.loop, &sleep.timer, when);
+	if (kn_unlikely(error < 0))
+		return error;
+	return (int)kn_task_suspend(task, &sleep.wait);
+}
+
+int knit_sleep(int64_t delay)
+{
+	int error = 0;
+	struct kn_task *task;
+
+	if (delay > 0)
+		return kn_self.loop ? knit_sleep_until(kn_loop_deadline(kn_self.loop, delay))
+		                    : -KNIT_ENOTASK;
+	task = kn_task_current(&error);
+	if (kn_unlikely(!task))
+		return error;
+	task->wake_outcome = 0;
+	kn_loop_ready(task->future.loop, &task->ready);
+	return (int)kn_task_suspend(task, NULL);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* cancel.c - asyncio's cancellation: a request, counted, delivered once.
+ *
+ * Where the request goes: down the chain of awaited tasks to the one that waits for something
+ * else, and there to the wait itself. Each task on the way counts it. If the wait ends by it,
+ * the wake-up brings -KNIT_ECANCELLED; if not (the task is ready, runs, or has not started) the
+ * request stays in must_cancel until the next suspension. */
+#include "task/task.h"
+#include "base/alloc.h"
+
+static void keep_request(struct kn_task *task, struct kn_message *message)
+{
+	task->must_cancel = true;
+	kn_message_unref(task->cancel_message);
+	task->cancel_message = kn_message_ref(message);
+}
+
+/* Tasks that await each other in a circle have no leaf. The request ends the wait of the task
+ * that it was made for. */
+static void break_circle(struct kn_task *task, struct kn_message *message)
+{
+	kn_list_del(&task->waiter.link);
+	task->awaited = NULL;
+	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
+}
+
+bool kn_future_request_cancel(knit_future *future, struct kn_message *message)
+{
+	struct kn_task *first = kn_task_of(future), *task;
+	uint32_t hops = 0;
+
+	if (kn_future_is_done(future)) {
+		future->retrieved = true;
+		return false;
+	}
+	for (;;) {
+		if (!future->is_task) {
+			kn_future_complete(future, -KNIT_ECANCELLED, kn_message_ref(message));
+			return true;
+		}
+		task = kn_task_of(future);
+		task->cancelling++;
+		if (!task->wait || !task->awaited)
+			break;
+		/* What is awaited is not done: its completion would have ended the wait. */
+		future = task->awaited;
+		if (++hops > future->loop->tasks.live) {
+			break_circle(first, message);
+			return true;
+		}
+	}
+	if (!task->wait || !task->wait->cancel(task->wait, message))
+		keep_request(task, message);
+	return true;
+}
+
+bool knit_future_cancel(knit_future *future, const char *msg)
+{
+	struct kn_message *message = NULL;
+	bool accepted;
+
+	kn_future_demand(future, __func__);
+	if (msg)
+		message = kn_message_new(NULL, 0, KNIT_ECANCELLED, "%s", msg);
+	accepted = kn_future_request_cancel(future, message);
+	kn_message_unref(message);
+	return accepted;
+}
+
+int knit_task_uncancel(knit_task *future)
+{
+	struct kn_task *task;
+	int r = kn_future_check(future);
+
+	if (r < 0)
+		return r;
+	if (!future->is_task)
+		return -EINVAL;
+	task = kn_task_of(future);
+	if (task->cancelling > 0 && --task->cancelling == 0)
+		task->must_cancel = false;
+	return (int)task->cancelling;
+}
+
+int knit_task_cancelling(const knit_task *future)
+{
+	int r = kn_future_check(future);
+
+	if (r < 0)
+		return r;
+	return future->is_task ? (int)kn_task_of((knit_future *)future)->cancelling : -EINVAL;
+}
+
+bool knit_task_cancel(knit_task *, const char *) __attribute__((alias("knit_future_cancel")));
+
+/* ---- the end of a loop ------------------------------------------------------------------- */
+
+static void report(struct kn_task *task, const char *message)
+{
+	knit_exception_context context = {
+	        .message = message,
+	        .name = knit_task_get_name(&task->future),
+	        .future = &task->future,
+	};
+
+	kn_loop_report(task->future.loop, &context);
+}
+
+void kn_tasks_unwind(struct knit_loop *loop)
+{
+	/* Nothing can be created or finish while this runs, so the list stands still. */
+	kn_list_for_each (node, &loop->all_tasks) {
+		struct kn_task *task = kn_list_entry(node, struct kn_task, link);
+
+		report(task, "Task was destroyed but it is pending!");
+		(void)kn_future_request_cancel(&task->future, NULL);
+	}
+	kn_wraps_close(loop);
+}
+
+void kn_tasks_describe(struct knit_loop *loop)
+{
+	kn_list_for_each (node, &loop->all_tasks)
+		report(kn_list_entry(node, struct kn_task, link),
+		       "Deadlock: nothing is left that could wake the task");
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* object.c - the memory of futures and tasks: references, and what happens at the last one.
+ *
+ * Both come from slabs of their loop. A freed object's loop pointer leads to kn_freed_loop,
+ * which no thread owns. So the one compare that every call makes - does the loop of this object
+ * belong to me - finds a stale pointer too, while the object is in quarantine. */
+#include "task/task.h"
+#include <string.h>
+#include "base/alloc.h"
+
+#define QUARANTINE 1024 /* further frees before a freed object is reused */
+
+struct knit_loop kn_freed_loop;
+
+int kn_future_misused(const knit_future *future)
+{
+	if (!future)
+		return -EINVAL;
+	if (future->loop == &kn_freed_loop)
+		kn_panic("a task or future was used after its last reference was dropped; "
+		         "knit_await() drops one: take knit_task_ref() before it");
+	return -KNIT_EWRONGTHREAD;
+}
+
+void kn_future_foreign(const knit_future *future, const char *function)
+{
+	if (!future)
+		kn_panic("%s(): NULL is not a task or future", function);
+	kn_panic("%s(): the task or future belongs to a loop of another thread", function);
+}
+
+void kn_tasks_attach(struct knit_loop *loop)
+{
+	if (kn_likely(loop->unwind != NULL))
+		return;
+	kn_slab_init(&loop->futures, sizeof(struct knit_future), &kn_freed_loop, QUARANTINE);
+	kn_slab_init(&loop->tasks, sizeof(struct kn_task), &kn_freed_loop, QUARANTINE);
+	loop->unwind = kn_tasks_unwind;
+	loop->describe_tasks = kn_tasks_describe;
+	loop->drop_ready = kn_done_callback_drop;
+}
+
+/* The first object of a loop keeps the loop in memory, for all of them. */
+static void *object_new(struct knit_loop *loop, struct kn_slab *slab, uint32_t *ret_index)
+{
+	void *object;
+
+	kn_tasks_attach(loop);
+	object = kn_slab_alloc(slab, ret_index);
+	if (kn_likely(object != NULL) && kn_unlikely(loop->tasks.live + loop->futures.live == 1))
+		knit_loop_ref(loop);
+	return object;
+}
+
+static void object_free(struct knit_loop *loop, struct kn_slab *slab, void *object, uint32_t index)
+{
+	kn_slab_free(slab, object, index);
+	if (kn_unlikely(loop->tasks.live + loop->futures.live == 0))
+		knit_loop_unref(loop);
+}
+
+static void future_init(knit_future *future, struct knit_loop *loop, uint32_t index)
+{
+	future->loop = loop;
+	future->refs = 1;
+	future->index = index;
+	future->state = KN_PENDING;
+	future->is_task = false;
+	future->retrieved = false;
+	future->outcome = 0;
+	future->message = NULL;
+	kn_list_init(&future->waiters);
+	future->result_free = NULL;
+}
+
+knit_future *kn_future_new(struct knit_loop *loop)
+{
+	uint32_t index;
+	knit_future *future;
+
+	kn_tasks_attach(loop);
+	future = object_new(loop, &loop->futures, &index);
+	if (kn_unlikely(!future))
+		return NULL;
+	future_init(future, loop, index);
+	return future;
+}
+
+struct kn_task *kn_task_alloc(struct knit_loop *loop)
+{
+	uint32_t index;
+	struct kn_task *task;
+
+	kn_tasks_attach(loop);
+	task = object_new(loop, &loop->tasks, &index);
+	if (kn_unlikely(!task))
+		return NULL;
+	memset(task, 0, sizeof(*task));
+	future_init(&task->future, loop, index);
+	task->future.is_task = true;
+	return task;
+}
+
+static void report_unretrieved(knit_future *future)
+{
+	knit_exception_context context = {
+	        .message = future->is_task ? "Task exception was never retrieved"
+	                                   : "Future exception was never retrieved",
+	        .error = knit_strerror((int)future->outcome),
+	        .name = future->is_task ? knit_task_get_name(future) : NULL,
+	        .future = future,
+	        .code = (int)-future->outcome,
+	};
+
+	if (future->message) {
+		context.error = future->message->text;
+		context.file = future->message->file;
+		context.line = future->message->line;
+	}
+	kn_loop_report(future->loop, &context);
+}
+
+/* What nobody retrieved goes where somebody may deal with it. The object is still whole here,
+ * and has a reference that the handler cannot drop. */
+static void discard_outcome(knit_future *future)
+{
+	if (future->retrieved || future->state != KN_FINISHED)
+		return;
+	future->retrieved = true;
+	if (knit_is_error(future->outcome))
+		report_unretrieved(future);
+	else if (future->result_free)
+		future->result_free(future->outcome);
+}
+
+static void object_destroy(knit_future *future)
+{
+	struct knit_loop *loop = future->loop;
+
+	kn_message_unref(future->message);
+	if (!future->is_task) {
+		object_free(loop, &loop->futures, future, future->index);
+		return;
+	}
+	struct kn_task *task = kn_task_of(future);
+
+	kn_message_unref(task->record);
+	kn_message_unref(task->wake_message);
+	kn_message_unref(task->cancel_message);
+	kn_free(task->name);
+	object_free(loop, &loop->tasks, task, future->index);
+}
+
+void kn_future_release(knit_future *future)
+{
+	if (kn_likely(future->refs > 1)) {
+		future->refs--;
+		return;
+	}
+	if (kn_unlikely(future->refs == 0))
+		kn_panic("a reference to a task or future was dropped once too often");
+	discard_outcome(future);
+	if (kn_unlikely(--future->refs > 0))
+		return; /* the exception handler kept it */
+	kn_done_callbacks_free(future);
+	object_destroy(future);
+}
+
+knit_future *knit_future_ref(knit_future *future)
+{
+	if (!future)
+		return NULL;
+	kn_future_demand(future, __func__);
+	future->refs++;
+	return future;
+}
+
+knit_future *knit_future_unref(knit_future *future)
+{
+	if (!future)
+		return NULL;
+	kn_future_demand(future, __func__);
+	kn_future_release(future);
+	return NULL;
+}
+
+knit_loop *knit_future_get_loop(const knit_future *future)
+{
+	return future->loop;
+}
+
+knit_task *knit_task_ref(knit_task *) __attribute__((alias("knit_future_ref")));
+knit_task *knit_task_unref(knit_task *) __attribute__((alias("knit_future_unref")));
+knit_loop *knit_task_get_loop(const knit_task *) __attribute__((alias("knit_future_get_loop")));

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* run_on.c - a call that crosses loops: knit_run_on().
+ *
+ * The call is a record in the caller's frame, which the caller's task does not leave before the
+ * other loop has let go of it. The other loop holds it with the call itself, and once more if
+ * a cancellation was sent after it: @held counts both. Whoever lets go last sends the answer,
+ * so no post to the other loop is outstanding when the caller returns. Nothing is allocated for
+ * the way there and back; so a call can be refused, but an answer cannot get lost. */
+#include "task/concurrent.h"
+#include "base/options.h"
+
+struct call {
+	struct kn_wait wait;
+	struct kn_post go, cancel; /* to the other loop */
+	struct kn_post back;       /* to the caller's */
+	struct kn_waiter waiter;   /* the other loop's: while the task is not done */
+	struct kn_task *caller;    /* borrowed */
+	struct knit_loop *here;    /* the caller's loop; counted */
+	struct knit_loop *there;   /* borrowed */
+	knit_coro *coro;
+	const knit_task_options *options;
+	knit_future *task; /* the other loop's; borrowed while it is not done */
+	intptr_t outcome;
+	struct kn_message *message; /* owned: a copy */
+	atomic_uint held;           /* by the other loop */
+	bool cancel_sent;
+};
+
+/* ---- on the other loop ---------------------------------------------------------------- */
+
+static void let_go(struct call *call)
+{
+	struct knit_loop *here = call->here;
+
+	if (atomic_fetch_sub_explicit(&call->held, 1, memory_order_acq_rel) > 1)
+		return;
+	/* Refused only if the caller's loop gave up waiting for us: then its stack was kept. */
+	(void)!kn_loop_post(here, &call->back);
+	knit_loop_unref(here);
+}
+
+static void call_is_done(struct kn_waiter *waiter, knit_future *task)
+{
+	struct call *call = kn_container_of(waiter, struct call, waiter);
+
+	call->task = NULL;
+	call->outcome = task->outcome;
+	if (call->outcome == -KNIT_ECANCELLED && task->loop->phase != KN_OPEN)
+		call->outcome = -KNIT_ECLOSED;
+	call->message = kn_message_copy(task->message);
+	task->retrieved = true;
+	let_go(call);
+}
+
+static void call_go(struct kn_ready *ready)
+{
+	struct call *call = kn_container_of(ready, struct call, go.ready);
+	int error;
+	struct kn_task *task = kn_task_create(call->there, call->coro, call->options, 0, &error);
+
+	if (!task) {
+		call->outcome = error;
+		let_go(call);
+		return;
+	}
+	call->task = &task->future;
+	call->waiter.notify = call_is_done;
+	kn_list_add_tail(&task->future.waiters, &call->waiter.link);
+}
+
+static void call_cancel(struct kn_ready *ready)
+{
+	struct call *call = kn_container_of(ready, struct call, cancel.ready);
+
+	if (call->task)
+		(void)kn_future_request_cancel(call->task, NULL);
+	let_go(call);
+}
+
+/* ---- on the caller's loop ------------------------------------------------------------------ */
+
+static void call_back(struct kn_ready *ready)
+{
+	struct call *call = kn_container_of(ready, struct call, back.ready);
+
+	call->here->remote--;
+	kn_task_wake(call->caller, 0, NULL);
+}
+
+/* Passes the request on, once. The wait goes on until the other side is done, whose outcome
+ * then decides, as with knit_await(). */
+static bool call_request_cancel(struct kn_wait *wait, struct kn_message *message)
+{
+	struct call *call = kn_container_of(wait, struct call, wait);
+	unsigned held = atomic_load_explicit(&call->held, memory_order_relaxed);
+
+	(void)message;
+	if (call->cancel_sent)
+		return true;
+	do {
+		if (held == 0)
+			return false; /* the answer is on its way */
+	} while (!atomic_compare_exchange_weak_explicit(
+	        &call->held, &held, held + 1, memory_order_relaxed, memory_order_relaxed));
+	call->cancel_sent = true;
+	if (kn_loop_post(call->there, &call->cancel) < 0)
+		let_go(call); /* closed: the call itself has been or is being answered */
+	return true;
+}
+
+static void init_posts(struct call *call)
+{
+	call->wait.cancel = call_request_cancel;
+	call->go.ready.run = call_go;
+	call->cancel.ready.run = call_cancel;
+	call->back.ready.run = call_back;
+	kn_list_init(&call->go.ready.link);
+	kn_list_init(&call->cancel.ready.link);
+	kn_list_init(&call->back.ready.link);
+	atomic_init(&call->held, 1);
+}
+
+intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_options *given)
+{
+	knit_task_options options;
+	int r = kn_options_copy(&options, sizeof(options), given);
+	struct kn_task *task = r < 0 ? NULL : kn_task_current(&r);
+	struct call call = {.caller = task, .there = loop, .coro = coro, .options = &options};
+
+	if (!task)
+		return r;
+	if (!loop || !coro)
+		return -EINVAL;
+	init_posts(&call);
+	call.here = knit_loop_ref(task->future.loop);
+	r = kn_loop_post(loop, &call.go);
+	if (r < 0) {
+		knit_loop_unref(call.here);
+		return r;
+	}
+	task->future.loop->remote++;
+	(void)kn_task_park(task, &call.wait);
+	if (knit_is_error(call.outcome))
+		kn_message_record(call.message);
+	return call.outcome;
+}
+
+intptr_t(knit_run_on)(knit_loop *loop, knit_coro *coro, void *arg)
+{
+	return knit_run_on(loop, coro, arg);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* runner.c - knit_run() and run_until_complete: a loop with a main task. */
+#include "task/task.h"
+#include <string.h>
+#include "base/options.h"
+
+/* ---- run_until_complete ------------------------------------------------------------------- */
+
+struct until {
+	struct kn_waiter waiter;
+	struct kn_ready ready;
+	knit_loop *loop;
+};
+
+static void until_done(struct kn_ready *ready)
+{
+	kn_container_of(ready, struct until, ready)->loop->stopping = true;
+}
+
+/* In line with the done-callbacks: the run stops when those before it have run. */
+static void until_notify(struct kn_waiter *waiter, knit_future *future)
+{
+	struct until *until = kn_container_of(waiter, struct until, waiter);
+
+	kn_loop_ready(future->loop, &until->ready);
+}
+
+/* Runs until @future is done: 0, or a negative code if it is not. The loop is running. */
+static int run_until(knit_loop *loop, knit_future *future)
+{
+	struct until until = {
+	        .waiter.notify = until_notify,
+	        .ready.run = until_done,
+	        .loop = loop,
+	};
+	int r;
+
+	kn_list_init(&until.waiter.link);
+	kn_list_init(&until.ready.link);
+	if (kn_future_is_done(future))
+		until_notify(&until.waiter, future);
+	else
+		kn_list_add_tail(&future->waiters, &until.waiter.link);
+	r = kn_loop_run(loop);
+	kn_list_del(&until.waiter.link);
+	kn_list_del(&until.ready.link);
+	if (r == 0 && !kn_future_is_done(future))
+		r = -KNIT_ESTOPPED;
+	return r;
+}
+
+static intptr_t complete(knit_loop *loop, knit_future *future)
+{
+	intptr_t outcome = run_until(loop, future);
+
+	if (outcome == 0) {
+		outcome = kn_future_retrieve(future);
+		kn_future_release(future);
+	}
+	return outcome;
+}
+
+intptr_t knit_loop_run_until_complete_future(knit_loop *loop, knit_future *future)
+{
+	intptr_t outcome;
+	int r;
+
+	if (!future)
+		return kn_self.create_error ? -kn_self.create_error : -EINVAL;
+	if (future->loop != loop)
+		return -EINVAL;
+	r = kn_loop_begin_run(loop);
+	if (r < 0)
+		return r;
+	outcome = complete(loop, future);
+	if (kn_loop_check(loop) == 0)
+		kn_loop_end_run(loop);
+	return outcome;
+}
+
+intptr_t knit_loop_run_until_complete(knit_loop *loop, knit_coro *coro, void *arg)
+{
+	knit_task_options options = {.size = sizeof(options), .arg = arg};
+	struct kn_task *task;
+	intptr_t outcome;
+	int r = kn_loop_begin_run(loop);
+
+	if (r < 0)
+		return r;
+	task = kn_task_create(loop, coro, &options, 1, &r);
+	if (!task) {
+		kn_loop_end_run(loop);
+		return r;
+	}
+	outcome = complete(loop, &task->future);
+	if (kn_loop_check(loop) < 0)
+		return -KNIT_EWRONGTHREAD;
+	if (!kn_future_is_done(&task->future))
+		kn_future_release(&task->future); /* stopped early: the loop has its own */
+	kn_loop_end_run(loop);
+	return outcome;
+}
+
+/* ---- knit_run ---------------------------------------------------------------------------------
+ */
+
+/* Cancels what is left, and runs until it is done. Each task is waited for in turn; while one
+ * is, the others unwind too. */
+static int cancel_leftovers(knit_loop *loop)
+{
+	int r = 0;
+
+	kn_list_for_each (node, &loop->all_tasks)
+		(void)kn_future_request_cancel(&kn_list_entry(node, struct kn_task, link)->future,
+		                               NULL);
+	while (r == 0 && !kn_list_empty(&loop->all_tasks)) {
+		knit_future *future =
+		        &kn_list_first(&loop->all_tasks, struct kn_task, link)->future;
+
+		future->refs++;
+		r = run_until(loop, future);
+		if (r == -KNIT_ESTOPPED)
+			r = 0; /* a leftover called knit_loop_stop(): go on all the same */
+		if (r == 0 && knit_is_error(future->outcome) && future->state == KN_FINISHED &&
+		    !future->retrieved) {
+			knit_exception_context context = {
+			        .message = "unhandled exception during knit_run() shutdown",
+			        .error = future->message ? future->message->text
+			                                 : knit_strerror((int)future->outcome),
+			        .name = knit_task_get_name(future),
+			        .future = future,
+			        .code = (int)-future->outcome,
+			};
+
+			future->retrieved = true;
+			kn_loop_report(loop, &context);
+		}
+		kn_future_release(future);
+	}
+	return r;
+}
+
+static intptr_t run_main(knit_loop *loop, knit_coro *coro, void *arg)
+{
+	knit_task_options options = {.size = sizeof(options), .arg = arg};
+	struct kn_task *task;
+	intptr_t outcome;
+	int r = kn_loop_begin_run(loop);
+
+	if (r < 0)
+		return r;
+	task = kn_task_create(loop, coro, &options, 1, &r);
+	outcome = task ? run_until(loop, &task->future) : r;
+	if (outcome == -KNIT_EWRONGTHREAD && kn_loop_check(loop) < 0)
+		return outcome; /* a forked child has come back here: nothing of it is its own */
+	r = cancel_leftovers(loop);
+	if (task && kn_future_is_done(&task->future)) {
+		if (outcome == 0)
+			outcome = kn_future_retrieve(&task->future);
+		task->future.retrieved = true;
+	}
+	if (task)
+		kn_future_release(&task->future);
+	kn_loop_end_run(loop);
+	return outcome;
+}
+
+intptr_t knit_run_with(knit_coro *main, const knit_run_options *given)
+{
+	knit_run_options options;
+	knit_loop_options loop_options = {.size = sizeof(loop_options)};
+	knit_loop *loop;
+	intptr_t outcome;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	if (r == 0 && !main)
+		r = -EINVAL;
+	if (r == 0 && kn_self.loop)
+		r = -KNIT_ERUNNING;
+	if (r < 0)
+		return r;
+	loop_options.stack_size = options.stack_size;
+	loop_options.sq_entries = options.sq_entries;
+	loop_options.cq_entries = options.cq_entries;
+	loop_options.clock = options.clock;
+	loop_options.paint = options.paint;
+	loop = knit_loop_new_with(&loop_options);
+	if (!loop)
+		return -errno;
+	outcome = run_main(loop, main, options.arg);
+	if (kn_loop_check(loop) < 0)
+		return outcome;
+	r = knit_loop_close(loop);
+	knit_loop_unref(loop);
+	return r < 0 && !knit_is_error(outcome) ? r : outcome;
+}
+
+intptr_t(knit_run)(knit_coro *main, void *arg)
+{
+	return knit_run(main, arg);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* task.h - futures and tasks from the inside, and how a task waits.
+ *
+ * A future is a state, an outcome and a list of waiters in the order of their registration. A
+ * waiter is told synchronously that the future is done, and does no more than make something
+ * ready; user code never runs inside a completion.
+ *
+ * A task is a future, and a fiber that computes its outcome. It is in exactly one place: ready
+ * (its step is in the ready list), running, waiting (wait is set), or done. Whoever wakes it
+ * clears wait. What a task waits for is a struct kn_wait in its own frame; the one thing that
+ * others may do with it is to cancel it. */
+#ifndef KN_TASK_TASK_H
+#define KN_TASK_TASK_H
+#include <errno.h>
+#include "base/error.h"
+#include "loop/loop.h"
+#include "knit/task.h"
+
+enum kn_state {
+	KN_PENDING,
+	KN_FINISHED,  /* with a value, or an error */
+	KN_CANCELLED, /* outcome is -KNIT_ECANCELLED */
+};
+
+/* Somebody who is to learn that a future is done. */
+struct kn_waiter {
+	struct kn_list link;
+	/* Already out of the list. May make things ready and complete other futures. */
+	void (*notify)(struct kn_waiter *waiter, knit_future *future);
+};
+
+struct knit_future {
+	struct knit_loop *loop; /* borrowed: see kn_future_new(); kn_freed_loop when freed */
+	uint32_t refs;
+	uint32_t index; /* in its slab */
+	uint8_t state;  /* enum kn_state */
+	bool is_task;
+	bool retrieved; /* somebody has seen the outcome */
+	intptr_t outcome;
+	struct kn_message *message; /* counted; of the failure or the cancellation */
+	struct kn_list waiters;
+	void (*result_free)(intptr_t outcome);
+};
+
+#define KN_REFUSALS_MAX                                                          \
+	100 /* suspensions that a closing loop refuses a task before it gives up \
+	     */
+
+struct kn_wait {
+	/* Ends the wait early if it can: true if a wake-up with -KNIT_ECANCELLED, or with what
+	 * happened before, is certain. False: the request stays pending in the task. */
+	bool (*cancel)(struct kn_wait *wait, struct kn_message *message);
+};
+
+struct kn_task {
+	struct knit_future future;
+	struct kn_ready ready; /* its next step */
+	struct kn_fiber fiber;
+	struct kn_wait *wait;              /* borrowed from its frame; NULL: does not wait */
+	intptr_t wake_outcome;             /* what the wait brought */
+	struct kn_message *wake_message;   /* counted; goes with it */
+	struct kn_message *record;         /* counted; the last failure: knit_raise() */
+	struct kn_message *cancel_message; /* counted; of the pending request */
+	struct kn_waiter waiter;           /* while it awaits a future */
+	knit_future *awaited;              /* that future; borrowed from its frame */
+	unsigned cancelling;
+	bool must_cancel; /* a request that has not been delivered */
+	bool started, returned;
+	uint8_t refused; /* suspensions refused by a closing loop */
+	knit_coro *coro;
+	void *arg;
+	void (*arg_free)(void *arg);
+	size_t stack_size;
+	char *name; /* owned; NULL: number */
+	uint64_t number;
+	struct kn_list link; /* loop->all_tasks until it is done */
+};
+
+/* ---- objects ---------------------------------------------------------------------------- */
+
+extern struct knit_loop kn_freed_loop; /* the loop of freed futures; nobody owns it */
+
+KN_COLD int kn_future_misused(const knit_future *future);
+
+/* 0; -KNIT_EWRONGTHREAD; -EINVAL for NULL; panics for a freed one. */
+static inline int kn_future_check(const knit_future *future)
+{
+	if (kn_likely(future && kn_loop_check(future->loop) == 0))
+		return 0;
+	return kn_future_misused(future);
+}
+
+KN_COLD KN_NORETURN void kn_future_foreign(const knit_future *future, const char *function);
+
+/* As above, for calls that have no way to say so. */
+static inline void kn_future_demand(const knit_future *future, const char *function)
+{
+	if (kn_unlikely(kn_future_check(future) < 0))
+		kn_future_foreign(future, function);
+}
+
+/* A pending future / task with one reference, or NULL without memory. The first object of a
+ * loop takes a reference to it, the last one drops it. */
+KN_NODISCARD knit_future *kn_future_new(struct knit_loop *loop);
+KN_NODISCARD struct kn_task *kn_task_alloc(struct knit_loop *loop);
+void kn_future_release(knit_future *future); /* drops a reference, no checks */
+
+static inline struct kn_task *kn_task_of(knit_future *future)
+{
+	return kn_container_of(future, struct kn_task, future);
+}
+
+/* ---- completion ------------------------------------------------------------------------- */
+
+static inline bool kn_future_is_done(const knit_future *future)
+{
+	return future->state != KN_PENDING;
+}
+
+/* Completes a pending future and tells its waiters. Consumes @message. */
+void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message *message);
+
+/* The outcome of a done future; its message becomes the caller's record. */
+static inline intptr_t kn_future_retrieve(knit_future *future)
+{
+	future->retrieved = true;
+	if (kn_unlikely(knit_is_error(future->outcome)))
+		kn_message_record(kn_message_ref(future->message));
+	return future->outcome;
+}
+
+/* Asks for cancellation, as Future.cancel() and Task.cancel() do. */
+bool kn_future_request_cancel(knit_future *future, struct kn_message *message);
+
+/* Frees the registrations of a future that will never be done. */
+void kn_done_callbacks_free(knit_future *future);
+
+/* If @ready is a done-callback: frees it unrun. */
+void kn_done_callback_drop(struct kn_ready *ready);
+
+/* ---- tasks --------------------------------------------------------------------------------- */
+
+/* A task on @loop from checked options; its first step is ready. With one reference for the
+ * loop and @references for the creator. NULL and a negative code in *@error. */
+KN_NODISCARD struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
+                                            const knit_task_options *options, unsigned references,
+                                            int *error);
+
+/* Ends a task that does not run: what its coroutine returned, or would have. */
+void kn_task_finish(struct kn_task *task, intptr_t outcome);
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+KN_COLD int kn_task_refuse(struct kn_task *task);
+
+/* The running task, or NULL and why there is none that may suspend: -KNIT_ENOTASK, or
+ * -KNIT_ECLOSED while its loop is being closed. */
+static inline struct kn_task *kn_task_current(int *error)
+{
+	struct kn_task *task = kn_task_of(kn_self.task);
+
+	if (kn_unlikely(!kn_self.task)) {
+		*error = -KNIT_ENOTASK;
+		return NULL;
+	}
+	if (kn_unlikely(task->future.loop->phase != KN_OPEN)) {
+		*error = kn_task_refuse(task);
+		return NULL;
+	}
+	return task;
+}
+
+/* Suspends the running task until kn_task_wake(). A request that is pending already is tried
+ * on @wait first. Returns the wake-up's outcome; what to do about a request that came in the
+ * meantime (task->must_cancel) is the caller's business. @wait may be NULL if the task is
+ * ready already. */
+intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait);
+
+/* As above, with asyncio's rule: a pending request replaces what the wait brought. */
+intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait);
+
+/* Makes a waiting task ready. Consumes @message. */
+void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message);
+
+/* Delivers a pending request: records its message and returns -KNIT_ECANCELLED. */
+int kn_task_take_cancel(struct kn_task *task);
+
+/* ---- the end of a loop -------------------------------------------------------------------------
+ */
+
+/* Sets the hooks that lib/loop calls. Cheap to repeat. */
+void kn_tasks_attach(struct knit_loop *loop);
+
+/* Cancels all tasks, each with a report; reports each as waiting for ever. */
+void kn_tasks_unwind(struct knit_loop *loop);
+void kn_tasks_describe(struct knit_loop *loop);
+
+/* Detaches all futures of knit_wrap_future(). */
+void kn_wraps_close(struct knit_loop *loop);
+#endif

@@ -1,7 +1,7 @@
 # lib/task: sources and headers, one a line.
 task_sources = \
 	lib/task/await.c \
-	lib/task/cancel.c \
+	lib/task/cancellation.c \
 	lib/task/concurrent.c \
 	lib/task/concurrent.h \
 	lib/task/future.c \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cancel.c - asyncio's cancellation: a request, counted, delivered once.
+/* cancellation.c - asyncio's cancellation: a request, counted, delivered once.
  *
  * Where the request goes: down the chain of awaited tasks to the one that waits for something
  * else, and there to the wait itself. Each task on the way counts it. If the wait ends by it,

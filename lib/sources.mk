@@ -47,4 +47,4 @@ public_headers = \
 	include/knit/thread.h \
 	include/knit/time.h
 
-EXTRA_DIST += lib/libknit.map $(public_headers)
+EXTRA_DIST += lib/libknit.map lib/README.md include/README.md $(public_headers)

@@ -6,4 +6,4 @@ include $(top_srcdir)/tools/load/load.mk
 noinst_PROGRAMS += tools/knit-load
 tools_knit_load_SOURCES = $(load_sources)
 
-EXTRA_DIST += tools/README.md tools/check tools/quickstart
+EXTRA_DIST += tools/README.md tools/check tools/packages.sh tools/quickstart

@@ -1,2 +1,3 @@
-# The integration tests, one a line.
+# Integration tests: programs and layers together, one fragment a subject.
+
 include $(top_srcdir)/tests/integration/load/load.mk

@@ -1,2 +1,5 @@
 # The unit tests of lib/engine, one file a line.
-engine_tests =
+engine_tests = \
+	tests/unit/engine/rig.c \
+	tests/unit/engine/rig.h \
+	tests/unit/engine/test_ops.c

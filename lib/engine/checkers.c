@@ -5,18 +5,15 @@
 #include <sys/uio.h>
 #include "engine/checkers.h"
 
-#if __has_include(<valgrind/memcheck.h>)
+#ifdef HAVE_VALGRIND_MEMCHECK_H
 #include <valgrind/memcheck.h>
-#define HAVE_MEMCHECK 1
-#else
-#define HAVE_MEMCHECK 0
 #endif
 
 #if KN_TSAN
 char kn_checkers_kernel;
 #endif
 
-#if HAVE_MEMCHECK
+#ifdef HAVE_VALGRIND_MEMCHECK_H
 bool kn_checkers_on_valgrind(void)
 {
 	return RUNNING_ON_VALGRIND;

@@ -3,7 +3,11 @@
  *
  * Stacks are carved out of large mappings ("slabs"), so that a million of them need
  * a few mappings only. The lowest page of each is a guard. Handed out last in first
- * out, so that short tasks keep running on the same warm pages. */
+ * out, so that short tasks keep running on the same warm pages.
+ *
+ * Sizes that come in (of a pool, of one stack) are of address space: guard page and colour
+ * shift, together less than a page and a half, go off. They are rounded up to a power of
+ * two of at least 16 KiB; a user who doubles .stack_size gets the double. */
 #ifndef KN_FIBER_STACK_H
 #define KN_FIBER_STACK_H
 #include <stdbool.h>
@@ -15,47 +19,52 @@ enum kn_guard {
 	KN_GUARD_BEST,     /* the best that works, in this order */
 	KN_GUARD_INSTALL,  /* MADV_GUARD_INSTALL: no mapping of its own (Linux 6.13) */
 	KN_GUARD_MPROTECT, /* two mappings a stack: up to half of vm.max_map_count */
-	KN_GUARD_CANARY,   /* a word at the low end, checked at kn_stack_put() and at switches */
+	KN_GUARD_CANARY,   /* bytes below the low end that must stay 0, checked at
+	                    * kn_stack_put() and where kn_stack_intact() is called */
 };
 
 /* One stack. Lives in an array beside its slab, not on the stack's own pages. */
 struct kn_stack {
-	char *low;  /* lowest usable byte, above the guard */
+	char *low;  /* lowest usable byte, above the guard; at the start of a page */
 	char *high; /* one past the highest usable byte: page top less the colour shift */
-	struct kn_stack *next; /* free list */
-	struct kn_stack_slab *slab;
-	unsigned char guard;   /* enum kn_guard: what protects this one */
-	unsigned char dirty;   /* touched since its memory was last given back */
-	unsigned char painted; /* filled with the pattern for an exact high-water mark */
-	unsigned char out;     /* handed out */
-	unsigned valgrind_id;
-	void *tsan_fiber; /* the thread sanitizer's view of what runs here; kept for reuse */
+	struct kn_stack_slab *slab; /* borrowed: outlives its stacks */
+	void *tsan_fiber;     /* owned: ThreadSanitizer's view of what runs here; kept for reuse */
+	unsigned valgrind_id; /* of the registration of [low, high) */
+	uint8_t guard;        /* enum kn_guard: what protects this one; 0 before its first use */
+	bool out;             /* handed out */
+	bool painted;         /* was filled with the pattern when it was handed out */
 };
 
 struct kn_stack_pool;
 
-/* @stack_size: bytes of address space a stack by default, guard included, rounded up to
- * a power of two of at least 16 KiB. @paint: fill stacks with a pattern. @guard: best, or
- * one kind to try first (for tests). NULL without memory. */
+/* @stack_size: of a stack by default. @paint: fill stacks with a pattern when they are
+ * handed out, for exact high-water marks. @guard: best, or one kind to try first (for
+ * tests). NULL without memory. A pool is used by one thread at a time. */
 struct kn_stack_pool *kn_stack_pool_new(size_t stack_size, bool paint, enum kn_guard guard);
 
-/* All stacks must have been put back, but for those abandoned for good. */
+/* All stacks must have been put back, but for those abandoned for good: the slabs
+ * that those lie in stay mapped as long as the process lives, since the kernel or a
+ * stray pointer may still write there. */
 void kn_stack_pool_free(struct kn_stack_pool *pool);
 
-/* A stack of at least @size bytes (0: the pool's default), or NULL: no memory or no
- * address space. */
+/* A stack of @size (0: the pool's default), or NULL: no memory, no address space, or more
+ * than can be. Its content is undefined. */
 KN_NODISCARD struct kn_stack *kn_stack_get(struct kn_stack_pool *pool, size_t size);
 
-/* Gives it back. Panics, naming kn_stack_owner_name(), if its canary is gone. */
+/* Gives it back. Panics with the text of an overflow report if its canary is gone. */
 void kn_stack_put(struct kn_stack_pool *pool, struct kn_stack *stack);
 
-/* Called when the loop has nothing to do: returns to the kernel some of the memory of
- * stacks that a burst needed and that have not been used since. Cheap when there is
- * nothing to return; does a bounded amount of work. @all: everything that is free. */
-void kn_stack_pool_trim(struct kn_stack_pool *pool, bool all);
+/* Returns to the kernel some of the memory of stacks that a burst needed and that have
+ * not been used since. To be called when the loop has nothing to do; cheap when there is
+ * nothing to return; else at most 64 stacks a call. How much stays warm follows the use
+ * between calls: the highest number of stacks in use at once, which each call without such
+ * use lowers by an eighth; 16 of a size always stay. Address space stays mapped.
+ * @all: everything that is free, at once.
+ * Returns true if there is more that later calls would return. */
+bool kn_stack_pool_trim(struct kn_stack_pool *pool, bool all);
 
-/* Bytes of the stack that were ever touched: to the byte if painted, else by the page
- * (mincore). Includes what earlier tasks on this stack touched unless painted. */
+/* Bytes of the stack that were ever touched: to the byte if painted, else by the page.
+ * Includes what earlier tasks on this stack touched unless painted. */
 size_t kn_stack_high_water(const struct kn_stack *stack);
 
 /* Usable bytes. */
@@ -68,9 +77,9 @@ static inline size_t kn_stack_size(const struct kn_stack *stack)
 bool kn_stack_intact(const struct kn_stack *stack);
 
 struct kn_stack_stats {
-	size_t stacks;    /* made */
+	size_t stacks;    /* made: handed out at least once */
 	size_t out;       /* handed out */
-	size_t slabs;     /* mappings */
+	size_t slabs;     /* mappings made */
 	size_t unguarded; /* of those made, protected by a canary only */
 };
 void kn_stack_pool_stats(const struct kn_stack_pool *pool, struct kn_stack_stats *ret);
@@ -82,9 +91,19 @@ void kn_stack_pool_stats(const struct kn_stack_pool *pool, struct kn_stack_stats
  * 0 or a negative errno. */
 int kn_overflow_arm_thread(void);
 
-/* While the thread runs on @stack a fault in its guard is reported as the overflow of the
- * task with the name that @name_of tells (NULL: no name); async-signal-safe: writes one
- * line with write(2), then lets the default action end the process. */
-void kn_overflow_set_current(const struct kn_stack *stack);
+/* What the calling thread runs on; for kn_overflow_set_current() and the handler only. */
+extern __thread const struct kn_stack *kn_overflow_stack __attribute__((tls_model("initial-exec")));
+
+/* While the thread runs on @stack (NULL: its own) a fault in its guard is reported, in one
+ * line on stderr, as the overflow of the task with the name that the namer tells. The
+ * handler that was there before ours is called next, then the default action ends
+ * the process. */
+static inline void kn_overflow_set_current(const struct kn_stack *stack)
+{
+	kn_overflow_stack = stack;
+}
+
+/* @name_of writes the name of the calling thread's running task, cut to @size with its
+ * final 0, and must be async-signal-safe. NULL: no name. Process-wide. */
 void kn_overflow_set_namer(void (*name_of)(char *buffer, size_t size));
 #endif

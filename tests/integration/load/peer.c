@@ -30,12 +30,15 @@ struct peer {
 	pthread_mutex_t mutex; /* guards what follows */
 	pthread_cond_t changed;
 	uint64_t echoed;
-	unsigned active, ended_by_fin;
+	unsigned ended_by_fin;
 	bool is_stopping;
+	struct client *clients; /* all there were; the accepter's, and peer_stop()'s after it */
 };
 
 struct client {
+	struct client *next;
 	struct peer *peer;
+	pthread_t thread;
 	int fd;
 	enum peer_fault fault;
 	size_t echoed;
@@ -142,11 +145,8 @@ static void *serve(void *argument)
 	if (n == 0 && client->fault == PEER_STAYS)
 		wait_for_stop(peer);
 	close(client->fd);
-	free(client);
 	pthread_mutex_lock(&peer->mutex);
-	peer->active--;
 	peer->ended_by_fin += n == 0;
-	pthread_cond_broadcast(&peer->changed);
 	pthread_mutex_unlock(&peer->mutex);
 	return NULL;
 }
@@ -160,18 +160,15 @@ static void *accept_all(void *argument)
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	while ((fd = accept4(peer->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
 		struct client *client = malloc(sizeof(*client));
-		pthread_t thread;
 		must(client != NULL, "malloc");
-		*client = (struct client){.peer = peer, .fd = fd, .fault = fault};
+		*client = (struct client){
+		        .next = peer->clients, .peer = peer, .fd = fd, .fault = fault};
+		peer->clients = client;
 		fault = PEER_ECHO;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		pthread_mutex_lock(&peer->mutex);
-		peer->active++;
-		pthread_mutex_unlock(&peer->mutex);
-		errno = pthread_create(&thread, &attributes, serve, client);
+		errno = pthread_create(&client->thread, &attributes, serve, client);
 		must(errno == 0, "pthread_create");
 	}
 	pthread_attr_destroy(&attributes);
@@ -236,10 +233,14 @@ unsigned peer_stop(struct peer *peer)
 	pthread_mutex_lock(&peer->mutex);
 	peer->is_stopping = true;
 	pthread_cond_broadcast(&peer->changed);
-	while (peer->active)
-		pthread_cond_wait(&peer->changed, &peer->mutex);
-	ended_by_fin = peer->ended_by_fin;
 	pthread_mutex_unlock(&peer->mutex);
+	while (peer->clients) {
+		struct client *client = peer->clients;
+		peer->clients = client->next;
+		pthread_join(client->thread, NULL);
+		free(client);
+	}
+	ended_by_fin = peer->ended_by_fin;
 	pthread_mutex_destroy(&peer->mutex);
 	pthread_cond_destroy(&peer->changed);
 	free(peer);

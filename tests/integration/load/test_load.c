@@ -134,7 +134,8 @@ Test(load, says_when_the_hard_limit_of_descriptors_is_too_low)
 	struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
 	struct command command;
 
-	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		test_skip("this limit cannot be lowered here (valgrind keeps descriptors)");
 	load_run(&command, "--port 9 --connections 100");
 	cr_expect_eq(command.status, 2);
 	cr_expect(has(command.err, "the hard limit is 100"), "%s", command.err);

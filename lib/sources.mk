@@ -47,4 +47,6 @@ public_headers = \
 	include/knit/thread.h \
 	include/knit/time.h
 
-EXTRA_DIST += lib/libknit.map lib/README.md include/README.md $(public_headers)
+EXTRA_DIST += lib/libknit.map $(public_headers) include/README.md lib/README.md \
+	lib/base/README.md lib/fiber/README.md lib/engine/README.md lib/loop/README.md \
+	lib/task/README.md lib/io/README.md

@@ -22,7 +22,9 @@ TESTS += $(program_tests) $(meta_tests)
 LOG_COMPILER = $(top_srcdir)/tests/support/run
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = $(SHELL)
-EXTRA_DIST += tests/support/run tests/README.md tests/support/README.md
+EXTRA_DIST += tests/support/run tests/README.md tests/support/README.md \
+	tests/integration/README.md tests/stress/README.md tests/conformance/README.md \
+	tests/examples/README.md
 AM_TESTS_ENVIRONMENT = top_srcdir='$(top_srcdir)'; top_builddir='$(top_builddir)'; \
 	CC='$(CC)'; NM='$(NM)'; MAKE='$(MAKE)'; INSTRUMENT_FLAGS='$(INSTRUMENT_FLAGS)'; \
 	export top_srcdir top_builddir CC NM MAKE INSTRUMENT_FLAGS;

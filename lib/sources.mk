@@ -40,9 +40,12 @@ endif
 
 # Installed as <knit/NAME.h>.
 public_headers = \
+	include/knit.h \
 	include/knit/error.h \
+	include/knit/file.h \
 	include/knit/loop.h \
 	include/knit/macros.h \
+	include/knit/socket.h \
 	include/knit/task.h \
 	include/knit/thread.h \
 	include/knit/time.h

@@ -1,2 +1,7 @@
 # lib/io: sources and headers, one a line.
-io_sources =
+io_sources = \
+	lib/io/descriptor.c \
+	lib/io/listener.c \
+	lib/io/operation.c \
+	lib/io/operation.h \
+	lib/io/socket.c

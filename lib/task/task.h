@@ -185,6 +185,13 @@ void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *mes
 /* Delivers a pending request: records its message and returns -KNIT_ECANCELLED. */
 int kn_task_take_cancel(struct kn_task *task);
 
+/* A request that was taken, or passed on, but turned out not to end the call: it stays pending,
+ * if it was not taken back meanwhile. */
+static inline void kn_task_keep_cancel(struct kn_task *task)
+{
+	task->must_cancel = task->must_cancel || task->cancelling > 0;
+}
+
 /* ---- the end of a loop -------------------------------------------------------------------------
  */
 

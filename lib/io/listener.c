@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/* listener.c - a listening socket with a multishot accept.
+ *
+ * The kernel accepts ahead and hands over descriptors; they wait in a queue for tasks, or tasks
+ * wait for them, never both. Three things interrupt the multishot:
+ *
+ *   the queue is full   it is cancelled, and armed again when half of the queue was taken
+ *   no descriptors left EMFILE and the like: told once, tried again after a pause that grows
+ *                       from 0.1 to 1 s. The connections wait in the kernel meanwhile
+ *   the kernel ends it  for reasons of its own, at any time: armed again at once
+ *
+ * A listener outlives knit_listener_close() until the kernel's last completion. */
+#include "io/operation.h"
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/alloc.h"
+#include "base/options.h"
+#include "knit/socket.h"
+
+#define QUEUE_FULL   128 /* connections accepted ahead, but for those on their way meanwhile */
+#define PAUSE_FIRST  (100 * KNIT_MS)
+#define PAUSE_MAX    KNIT_S
+#define BACKLOG      1024
+#define ACCEPT_BATCH 16 /* connections that one task may take without suspending */
+
+/* A task that waits for a connection. */
+struct accept_wait {
+	struct kn_wait wait;
+	struct kn_list link; /* listener->waiters */
+	struct kn_task *task;
+};
+
+struct knit_listener {
+	struct knit_loop *loop; /* counted */
+	int fd;
+	struct kn_op op;
+	bool armed;       /* op is in flight */
+	bool pausing;     /* the timer runs */
+	bool told;        /* the exception handler, of this shortage */
+	bool single_shot; /* the kernel knows no multishot accept */
+	bool closed;
+	int error;      /* negative: the socket is of no more use */
+	unsigned taken; /* in a row without suspending */
+	int64_t pause;  /* the next one, ns */
+	struct kn_timer timer;
+	struct kn_list waiters;
+	struct kn_task *closer;      /* waits in knit_listener_close() */
+	unsigned first, count, room; /* of the queue, a ring */
+	int *queue;                  /* [room] descriptors; owned; room is a power of two */
+};
+
+static void arm(knit_listener *listener);
+
+/* ---- the queue and those who wait ------------------------------------------------------- */
+
+static bool accept_cancel(struct kn_wait *wait, struct kn_message *text)
+{
+	struct accept_wait *waiter = kn_container_of(wait, struct accept_wait, wait);
+
+	kn_list_del(&waiter->link);
+	kn_task_wake(waiter->task, -KNIT_ECANCELLED, kn_message_ref(text));
+	return true;
+}
+
+static void wake_first(knit_listener *listener, int outcome)
+{
+	struct accept_wait *waiter = kn_list_entry(listener->waiters.next, struct accept_wait,
+	                                           link);
+
+	kn_list_del(&waiter->link);
+	kn_task_wake(waiter->task, outcome, NULL);
+}
+
+static bool grow(knit_listener *listener)
+{
+	unsigned room = listener->room ? 2 * listener->room : 2 * QUEUE_FULL;
+	int *queue = kn_malloc(room * sizeof(*queue));
+
+	if (!queue)
+		return false;
+	for (unsigned i = 0; i < listener->count; i++)
+		queue[i] = listener->queue[(listener->first + i) & (listener->room - 1)];
+	kn_free(listener->queue);
+	listener->queue = queue;
+	listener->room = room;
+	listener->first = 0;
+	return true;
+}
+
+static void deliver(knit_listener *listener, int fd)
+{
+	listener->told = false;
+	listener->pause = PAUSE_FIRST;
+	if (!kn_list_empty(&listener->waiters)) {
+		wake_first(listener, fd);
+		return;
+	}
+	if (listener->closed || (listener->count == listener->room && !grow(listener))) {
+		close(fd);
+		return;
+	}
+	listener->queue[(listener->first + listener->count++) & (listener->room - 1)] = fd;
+	if (listener->count >= QUEUE_FULL && listener->armed)
+		kn_engine_cancel(listener->loop->engine, &listener->op);
+}
+
+static int take(knit_listener *listener)
+{
+	int fd = listener->queue[listener->first];
+
+	listener->first = (listener->first + 1) & (listener->room - 1);
+	listener->count--;
+	return fd;
+}
+
+/* ---- the multishot ------------------------------------------------------------------------- */
+
+static void fail(knit_listener *listener, int error)
+{
+	listener->error = error;
+	while (!kn_list_empty(&listener->waiters))
+		wake_first(listener, error);
+}
+
+static void pause_over(struct kn_ready *ready)
+{
+	knit_listener *listener = kn_container_of(ready, struct knit_listener, timer.ready);
+
+	listener->pausing = false;
+	arm(listener);
+}
+
+/* Out of descriptors or memory: asking again at once would burn the CPU. */
+static void pause_accepting(knit_listener *listener, int error)
+{
+	struct knit_loop *loop = listener->loop;
+	knit_exception_context context = {
+	        .message = "accept() is out of resources; trying again after a pause",
+	        .error = knit_strerror(error),
+	        .code = -error,
+	};
+
+	if (!listener->told)
+		kn_loop_report(loop, &context);
+	listener->told = true;
+	if (kn_timer_start(loop, &listener->timer, kn_loop_deadline(loop, listener->pause)) < 0) {
+		fail(listener, -ENOMEM);
+		return;
+	}
+	listener->pausing = true;
+	listener->pause = listener->pause < PAUSE_MAX / 2 ? 2 * listener->pause : PAUSE_MAX;
+}
+
+/* What the end of a multishot means. */
+static void ended(knit_listener *listener, int result)
+{
+	switch (-result) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pause_accepting(listener, result);
+		return;
+	case EINVAL:
+		if (!listener->single_shot) {
+			listener->single_shot = true;
+			arm(listener);
+			return;
+		}
+		/* fall through */
+	case EBADF:
+	case ENOTSOCK:
+	case EOPNOTSUPP:
+	case EFAULT:
+		fail(listener, result);
+		return;
+	default: /* a connection, one that did not last, or our own cancellation */
+		arm(listener);
+	}
+}
+
+static void listener_free(knit_listener *listener)
+{
+	knit_loop_unref(listener->loop);
+	kn_free(listener->queue);
+	kn_free(listener);
+}
+
+/* The kernel has let go of the socket. */
+static void finish_close(knit_listener *listener)
+{
+	struct kn_task *closer = listener->closer;
+
+	close(listener->fd);
+	if (closer)
+		kn_task_wake(closer, 0, NULL);
+	listener_free(listener);
+}
+
+static void accept_complete(struct kn_op *op)
+{
+	knit_listener *listener = kn_container_of(op, struct knit_listener, op);
+	int result = op->result;
+
+	listener->armed = op->more;
+	if (result >= 0)
+		deliver(listener, result);
+	if (listener->armed)
+		return;
+	if (listener->closed)
+		finish_close(listener);
+	else if (listener->loop->phase == KN_OPEN)
+		ended(listener, result);
+}
+
+static void arm(knit_listener *listener)
+{
+	int r;
+
+	if (listener->armed || listener->pausing || listener->closed || listener->error ||
+	    listener->count >= QUEUE_FULL / 2 || listener->loop->phase != KN_OPEN)
+		return;
+	listener->op = (struct kn_op){
+	        .opcode = KN_OP_ACCEPT,
+	        .multishot = !listener->single_shot,
+	        .fd = listener->fd,
+	        .flags = SOCK_CLOEXEC,
+	        .complete = accept_complete,
+	};
+	r = kn_engine_submit(listener->loop->engine, &listener->op);
+	if (r < 0)
+		fail(listener, r);
+	else
+		listener->armed = true;
+}
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+static int check_listens(int fd)
+{
+	int listens = 0;
+	socklen_t length = sizeof(listens);
+
+	if (fd < 0)
+		return -EBADF;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) < 0)
+		return -errno;
+	return listens ? 0 : -EINVAL;
+}
+
+static void init(knit_listener *listener, struct knit_loop *loop, int fd)
+{
+	listener->loop = knit_loop_ref(loop);
+	listener->fd = fd;
+	listener->pause = PAUSE_FIRST;
+	listener->timer.id = KN_HEAP_NONE;
+	listener->timer.ready.run = pause_over;
+	kn_list_init(&listener->timer.ready.link);
+	kn_list_init(&listener->waiters);
+}
+
+knit_listener *knit_listener_new(int fd)
+{
+	knit_listener *listener = NULL;
+	int r = kn_self.loop ? kn_loop_usable(kn_self.loop) : -KNIT_ENOLOOP;
+
+	if (r == 0)
+		r = check_listens(fd);
+	if (r == 0) {
+		listener = kn_calloc(1, sizeof(*listener));
+		r = listener ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		errno = -r;
+		return NULL;
+	}
+	init(listener, kn_self.loop, fd);
+	return listener;
+}
+
+/* A socket that is bound and listens, or a negative errno. */
+static int open_socket(const struct sockaddr *address, socklen_t length,
+                       const knit_listen_options *options)
+{
+	const int on = 1;
+	int backlog = options->backlog ? (int)options->backlog : BACKLOG;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	if ((address->sa_family != AF_UNIX &&
+	     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
+	    (options->reuse_port &&
+	     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+	    (address->sa_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
+	    bind(fd, address, length) < 0 || listen(fd, backlog) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+knit_listener *knit_listen_with(const struct sockaddr *address, socklen_t length,
+                                const knit_listen_options *given)
+{
+	knit_listen_options options;
+	knit_listener *listener = NULL;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	if (r == 0 && (!address || length < sizeof(address->sa_family)))
+		r = -EINVAL;
+	if (r == 0)
+		r = open_socket(address, length, &options);
+	if (r < 0) {
+		errno = -r;
+		return NULL;
+	}
+	listener = knit_listener_new(r);
+	if (!listener) {
+		int saved = errno;
+
+		close(r);
+		errno = saved;
+	}
+	return listener;
+}
+
+knit_listener *(knit_listen)(const struct sockaddr *address, socklen_t length)
+{
+	knit_listen_options options = {.size = sizeof(options)};
+
+	return knit_listen_with(address, length, &options);
+}
+
+/* ---- using ------------------------------------------------------------------------------------
+ */
+
+/* The next descriptor, after waiting for it. */
+static int wait_for_one(knit_listener *listener, struct kn_task *task)
+{
+	struct accept_wait waiter = {.wait.cancel = accept_cancel, .task = task};
+
+	kn_list_add_tail(&listener->waiters, &waiter.link);
+	arm(listener);
+	/* A descriptor that came before a cancellation is returned; the request stays pending. */
+	if (!kn_list_empty(&waiter.link))
+		return (int)kn_task_park(task, &waiter.wait);
+	return (int)kn_task_park(task, NULL);
+}
+
+static int next_connection(knit_listener *listener)
+{
+	int error = 0, fd;
+	struct kn_task *task = kn_task_current(&error);
+
+	if (!task)
+		return error;
+	if (task->must_cancel)
+		error = knit_sleep(0);
+	if (error == 0)
+		error = listener->error;
+	if (error < 0)
+		return error;
+	if (listener->count == 0) {
+		listener->taken = 0;
+		return wait_for_one(listener, task);
+	}
+	fd = take(listener);
+	arm(listener);
+	/* A flood of connections must not keep the loop from everybody else. The listener may be
+	 * gone after this pass, the descriptor is ours. */
+	if (++listener->taken > ACCEPT_BATCH) {
+		listener->taken = 0;
+		task->wake_outcome = fd;
+		kn_loop_ready(listener->loop, &task->ready);
+		(void)kn_task_park(task, NULL);
+	}
+	return fd;
+}
+
+int knit_listener_accept(knit_listener *listener, struct sockaddr *address, socklen_t *length)
+{
+	int fd;
+
+	if (kn_loop_check(listener->loop) < 0)
+		return -KNIT_EWRONGTHREAD;
+	fd = next_connection(listener);
+	/* A peer that has gone already has no address; recv will tell. */
+	if (fd >= 0 && address && length && getpeername(fd, address, length) < 0)
+		*length = 0;
+	return fd;
+}
+
+int knit_listener_fd(const knit_listener *listener)
+{
+	return kn_loop_check(listener->loop) < 0 ? -KNIT_EWRONGTHREAD : listener->fd;
+}
+
+static bool cannot_cancel(struct kn_wait *wait, struct kn_message *text)
+{
+	(void)wait;
+	(void)text;
+	return false;
+}
+
+int knit_listener_close(knit_listener *listener)
+{
+	static struct kn_wait closing = {.cancel = cannot_cancel};
+	struct knit_loop *loop;
+	struct kn_task *task;
+
+	if (!listener)
+		return 0;
+	loop = listener->loop;
+	if (kn_loop_check(loop) < 0)
+		return -KNIT_EWRONGTHREAD;
+	listener->closed = true;
+	if (loop->phase != KN_CLOSED)
+		kn_timer_stop(loop, &listener->timer);
+	fail(listener, -EBADF);
+	while (listener->count)
+		close(take(listener));
+	if (!listener->armed) {
+		finish_close(listener);
+		return 0;
+	}
+	kn_engine_cancel(loop->engine, &listener->op);
+	if (kn_self.loop == loop && kn_self.task && loop->phase == KN_OPEN) {
+		task = kn_task_of(kn_self.task);
+		listener->closer = task;
+		(void)kn_task_park(task, &closing);
+	}
+	return 0;
+}

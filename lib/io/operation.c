@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* operation.c - how a task waits for the kernel, and how that wait is cancelled.
+ *
+ * The operation stands in the frame of the suspended call, and so do the buffers, as a rule. So
+ * the call cannot return before the operation's last completion, on no path. A cancellation asks
+ * the kernel, and the wait goes on. What then comes decides:
+ *
+ *   the kernel's -ECANCELED  the task's cancellation is delivered
+ *   anything else            it is what happened, and is returned; the request stays pending and
+ *                            is delivered at the next suspension, if it was not taken back
+ *
+ * A request that is pending when a call begins is delivered before the kernel is asked: else a
+ * peer that always has data could keep a task from ever being cancelled. */
+#include "io/operation.h"
+
+static void operation_complete(struct kn_op *op)
+{
+	struct kn_operation *operation = kn_container_of(op, struct kn_operation, op);
+
+	kn_task_wake(operation->task, op->result, NULL);
+	if (kn_unlikely(operation->closer != NULL))
+		kn_task_wake(operation->closer, 0, NULL);
+}
+
+static bool operation_cancel(struct kn_wait *wait, struct kn_message *message)
+{
+	struct kn_operation *operation = kn_container_of(wait, struct kn_operation, wait);
+	struct kn_task *task = operation->task;
+
+	if (!operation->cancelled) {
+		operation->cancelled = true;
+		kn_message_unref(task->cancel_message);
+		task->cancel_message = kn_message_ref(message);
+		kn_engine_cancel(task->future.loop->engine, &operation->op);
+	}
+	return true;
+}
+
+struct kn_operation *kn_operation_of(struct kn_op *op)
+{
+	return op->complete == operation_complete ? kn_container_of(op, struct kn_operation, op)
+	                                          : NULL;
+}
+
+/* What the kernel said after the operation was to be ended early. */
+static intptr_t settle(struct kn_operation *operation, intptr_t result)
+{
+	struct kn_task *task = operation->task;
+
+	/* A worker thread of the kernel that is cancelled says EINTR. */
+	if (result == -ECANCELED || result == -EINTR) {
+		if (operation->cancelled)
+			return kn_task_take_cancel(task);
+		return operation->closed ? -EBADF : -KNIT_ECLOSED;
+	}
+	/* Not taken back meanwhile by knit_task_uncancel(): it stays. */
+	if (operation->cancelled)
+		kn_task_keep_cancel(task);
+	return result;
+}
+
+intptr_t kn_operation_run(struct kn_operation *operation)
+{
+	int error = 0;
+	struct kn_task *task = kn_task_current(&error);
+	struct kn_op *op = &operation->op;
+	intptr_t result;
+
+	if (kn_unlikely(!task))
+		return error;
+	if (kn_unlikely(task->must_cancel))
+		error = knit_sleep(0);
+	if (kn_unlikely(error < 0))
+		return error;
+	operation->task = task;
+	operation->wait.cancel = operation_cancel;
+	op->complete = operation_complete;
+	do {
+		error = kn_engine_submit(task->future.loop->engine, op);
+		if (kn_unlikely(error < 0))
+			return error;
+		result = kn_task_park(task, &operation->wait);
+		if (kn_unlikely(operation->cancelled || operation->closed || result == -ECANCELED))
+			return settle(operation, result);
+	} while (kn_unlikely(result == -EINTR));
+	return result;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* operation.h - a task that waits for an operation of the kernel. */
+#ifndef KN_IO_OPERATION_H
+#define KN_IO_OPERATION_H
+#include "engine/engine.h"
+#include "task/task.h"
+
+#define KN_IO_MAX 0x7ffff000u /* bytes that the kernel moves at a time */
+
+/* An operation, in the frame of the call that waits for it. */
+struct kn_operation {
+	struct kn_op op;
+	struct kn_wait wait;
+	struct kn_task *task;   /* borrowed; NULL: nobody waits yet */
+	struct kn_task *closer; /* borrowed: waits in knit_close() for this to end */
+	bool cancelled;         /* on behalf of the task */
+	bool closed;            /* on behalf of knit_close() */
+};
+
+/* Has the kernel perform operation->op for the running task. Returns when the kernel is done
+ * with it and everything that it names: the result, or a negative code, ECANCELED never among
+ * them. */
+intptr_t kn_operation_run(struct kn_operation *operation);
+
+/* The operation that @op belongs to, NULL if it is not a task's. */
+struct kn_operation *kn_operation_of(struct kn_op *op);
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* socket.c - asyncio's sock_* calls: one operation each, on any socket. */
+#include "io/operation.h"
+#include <sys/socket.h>
+#include "knit/socket.h"
+
+int knit_sock_accept(int fd, struct sockaddr *address, socklen_t *length)
+{
+	struct kn_operation operation = {.op = {
+	                                         .opcode = KN_OP_ACCEPT,
+	                                         .fd = fd,
+	                                         .address = address,
+	                                         .offset = (uintptr_t)(address ? length : NULL),
+	                                         .flags = SOCK_CLOEXEC,
+	                                 }};
+
+	return fd < 0 ? -EBADF : (int)kn_operation_run(&operation);
+}
+
+int knit_sock_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	struct kn_operation operation = {.op = {
+	                                         .opcode = KN_OP_CONNECT,
+	                                         .fd = fd,
+	                                         .address = (void *)address,
+	                                         .length = length,
+	                                 }};
+
+	return fd < 0 ? -EBADF : (int)kn_operation_run(&operation);
+}
+
+intptr_t knit_sock_recv(int fd, void *buffer, size_t size)
+{
+	struct kn_operation operation = {
+	        .op = {
+	                .opcode = KN_OP_RECV,
+	                .fd = fd,
+	                .address = buffer,
+	                .length = size < KN_IO_MAX ? (uint32_t)size : KN_IO_MAX,
+	        }};
+
+	return fd < 0 ? -EBADF : kn_operation_run(&operation);
+}
+
+intptr_t knit_sock_recv_into(int, void *, size_t) __attribute__((alias("knit_sock_recv")));
+
+/* The kernel itself goes on until all is taken (MSG_WAITALL); what it takes in part, because of a
+ * cancellation or an error, is a success. */
+static intptr_t send_some(int fd, const char *buffer, size_t size)
+{
+	struct kn_operation operation = {
+	        .op = {
+	                .opcode = KN_OP_SEND,
+	                .fd = fd,
+	                .address = (void *)buffer,
+	                .length = size < KN_IO_MAX ? (uint32_t)size : KN_IO_MAX,
+	                .flags = MSG_WAITALL,
+	        }};
+
+	return kn_operation_run(&operation);
+}
+
+intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
+{
+	size_t sent = 0;
+	intptr_t r;
+
+	if (fd < 0)
+		return -EBADF;
+	while (sent < size) {
+		r = send_some(fd, (const char *)buffer + sent, size - sent);
+		if (kn_unlikely(r <= 0)) {
+			if (!sent)
+				return r;
+			/* What was sent is told now. A cancellation must not be lost by that. */
+			if (r == -KNIT_ECANCELLED)
+				kn_task_keep_cancel(kn_task_of(kn_self.task));
+			break;
+		}
+		sent += (size_t)r;
+	}
+	return (intptr_t)sent;
+}
+
+static intptr_t message(uint8_t opcode, int fd, struct msghdr *header)
+{
+	struct kn_operation operation = {.op = {.opcode = opcode, .fd = fd, .address = header}};
+
+	return fd < 0 ? -EBADF : kn_operation_run(&operation);
+}
+
+intptr_t knit_sock_recvfrom(int fd, void *buffer, size_t size, struct sockaddr *address,
+                            socklen_t *length)
+{
+	struct iovec piece = {buffer, size};
+	struct msghdr header = {
+	        .msg_name = address,
+	        .msg_namelen = address && length ? *length : 0,
+	        .msg_iov = &piece,
+	        .msg_iovlen = 1,
+	};
+	intptr_t r = message(KN_OP_RECVMSG, fd, &header);
+
+	if (r >= 0 && address && length)
+		*length = header.msg_namelen;
+	return r;
+}
+
+intptr_t knit_sock_sendto(int fd, const void *buffer, size_t size, const struct sockaddr *address,
+                          socklen_t length)
+{
+	struct iovec piece = {(void *)buffer, size};
+	struct msghdr header = {
+	        .msg_name = (void *)address,
+	        .msg_namelen = address ? length : 0,
+	        .msg_iov = &piece,
+	        .msg_iovlen = 1,
+	};
+
+	return message(KN_OP_SENDMSG, fd, &header);
+}
+
+int knit_sock_shutdown(int fd, int how)
+{
+	struct kn_operation operation = {
+	        .op = {.opcode = KN_OP_SHUTDOWN, .fd = fd, .length = (uint32_t)how}};
+
+	return fd < 0 ? -EBADF : (int)kn_operation_run(&operation);
+}

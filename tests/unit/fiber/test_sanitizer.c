@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* test_sanitizer.c - bugs seeded inside fibers are reported, with the fiber's own stack, and
+ * fibers without bugs are not. Each test is for one tool; under others it is skipped. */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "coroutine.h"
+#include "test.h"
+
+static struct kn_stack_pool *pool;
+static struct kn_stack *stack;
+
+static void set_up(void)
+{
+	pool = kn_stack_pool_new(65536, false, KN_GUARD_BEST);
+	cr_assert_not_null(pool);
+	stack = kn_stack_get(pool, 0);
+	cr_assert_not_null(stack);
+}
+
+static void tear_down(void)
+{
+	kn_stack_put(pool, stack);
+	kn_stack_pool_free(pool);
+}
+
+static void run_twice(void *body)
+{
+	struct coroutine co;
+
+	coroutine_init(&co, stack, (void (*)(struct coroutine *))body);
+	coroutine_resume(&co);
+	coroutine_resume(&co);
+}
+
+#if KN_ASAN
+
+void *__asan_get_current_fake_stack(void);
+int __lsan_do_recoverable_leak_check(void);
+
+__attribute__((noinline)) static void seeded_overrun(char *memory, size_t size)
+{
+	memory[size] = 1;
+}
+
+static void overrun_heap(struct coroutine *co)
+{
+	volatile size_t size = 100;
+	char *memory = malloc(size);
+
+	coroutine_yield(co);
+	seeded_overrun(memory, size);
+	free(memory);
+}
+
+Test(asan, bug_in_a_fiber_is_reported, .init = set_up, .fini = tear_down)
+{
+	test_death(run_twice, (void *)overrun_heap, "heap-buffer-overflow");
+}
+
+Test(asan, report_names_the_functions_of_the_fiber, .init = set_up, .fini = tear_down)
+{
+	test_death(run_twice, (void *)overrun_heap, " in seeded_overrun");
+	test_death(run_twice, (void *)overrun_heap, " in overrun_heap");
+	test_death(run_twice, (void *)overrun_heap, " in kn_context_start");
+}
+
+static void overrun_local(struct coroutine *co)
+{
+	char local[16] = {0};
+
+	coroutine_yield(co);
+	seeded_overrun(local, sizeof(local));
+}
+
+Test(asan, overrun_of_a_local_is_reported, .init = set_up, .fini = tear_down)
+{
+	test_death(run_twice, (void *)overrun_local, "stack-buffer-overflow");
+}
+
+static char *volatile escaped;
+
+__attribute__((noinline)) static void let_escape(struct coroutine *co)
+{
+	char local[16];
+
+	memset(local, 0, sizeof(local));
+	escaped = local;
+	coroutine_yield(co);
+}
+
+static void use_after_return(struct coroutine *co)
+{
+	let_escape(co);
+	escaped[0] = 1;
+}
+
+Test(asan, use_after_return_is_reported_across_a_switch, .init = set_up, .fini = tear_down)
+{
+	if (!__asan_get_current_fake_stack())
+		test_skip("detect_stack_use_after_return is off");
+	test_death(run_twice, (void *)use_after_return, "stack-use-after-return");
+}
+
+static void keep_address(struct coroutine *co)
+{
+	escaped = (char *)co->fiber.stack->high - 200;
+}
+
+static void use_stack_after_put(void *arg)
+{
+	run_twice(arg);
+	kn_stack_put(pool, stack);
+	escaped[0] = 1;
+}
+
+static void keep_address_twice(struct coroutine *co)
+{
+	keep_address(co);
+	coroutine_yield(co);
+}
+
+Test(asan, use_of_a_stack_that_was_put_back_is_reported, .init = set_up, .fini = tear_down)
+{
+	test_death(use_stack_after_put, (void *)keep_address_twice, "use-after-poison");
+}
+
+/* The only pointer is on the stack of a suspended fiber. */
+static void hold_memory(struct coroutine *co)
+{
+	char *volatile memory = malloc(1000);
+
+	coroutine_yield(co);
+	free(memory);
+}
+
+Test(asan, memory_that_a_suspended_fiber_holds_is_no_leak, .init = set_up, .fini = tear_down)
+{
+	struct coroutine co;
+
+	coroutine_init(&co, stack, hold_memory);
+	coroutine_resume(&co);
+	cr_expect_eq(__lsan_do_recoverable_leak_check(), 0);
+	coroutine_resume(&co);
+}
+
+#elif KN_TSAN
+
+static long shared;
+
+static void count_often(struct coroutine *co)
+{
+	for (int i = 0; i < 1000; i++) {
+		*(volatile long *)&shared += 1;
+		coroutine_yield(co);
+	}
+}
+
+static void *count_in_fiber(void *arg)
+{
+	struct kn_stack_pool *own = kn_stack_pool_new(65536, false, KN_GUARD_BEST);
+	struct kn_stack *own_stack = kn_stack_get(own, 0);
+	struct coroutine co;
+
+	coroutine_init(&co, own_stack, count_often);
+	while (!co.done)
+		coroutine_resume(&co);
+	kn_stack_put(own, own_stack);
+	kn_stack_pool_free(own);
+	return arg;
+}
+
+static void race(void *arg)
+{
+	pthread_t thread;
+
+	(void)arg;
+	if (pthread_create(&thread, NULL, count_in_fiber, NULL) != 0)
+		_exit(0);
+	count_in_fiber(NULL);
+	pthread_join(thread, NULL);
+}
+
+Test(tsan, race_between_fibers_of_two_threads_is_reported)
+{
+	test_death(race, NULL, "data race");
+	test_death(race, NULL, "count_often");
+}
+
+Test(tsan, fibers_of_one_thread_do_not_race, .init = set_up, .fini = tear_down)
+{
+	struct kn_stack *other = kn_stack_get(pool, 0);
+	struct coroutine a, b;
+
+	cr_assert_not_null(other);
+	shared = 0;
+	coroutine_init(&a, stack, count_often);
+	coroutine_init(&b, other, count_often);
+	while (!a.done) {
+		coroutine_resume(&a);
+		coroutine_resume(&b);
+	}
+	cr_expect_eq(shared, 2000);
+	kn_stack_put(pool, other);
+}
+
+#else
+
+static void leave_undefined_locals(struct coroutine *co)
+{
+	volatile char locals[1000];
+
+	locals[0] = 1;
+	coroutine_yield(co);
+	co->value = locals[0];
+}
+
+/* Under valgrind each of these would be a report if it did not know the bounds of stacks
+ * or took what an earlier user left for valid. */
+Test(valgrind, stacks_are_used_one_after_another, .init = set_up, .fini = tear_down)
+{
+	for (int i = 0; i < 100; i++) {
+		run_twice((void *)leave_undefined_locals);
+		kn_stack_put(pool, stack);
+		stack = kn_stack_get(pool, 0);
+		cr_assert_not_null(stack);
+	}
+}
+
+#endif

@@ -37,9 +37,16 @@ void *kn_malloc(size_t size)
 
 void *kn_calloc(size_t count, size_t size)
 {
+	size_t total;
+
 	if (must_fail())
 		return NULL;
-	return count && size ? calloc(count, size) : calloc(1, 1);
+	/* Not left to calloc(), for which sanitizers end the process here. */
+	if (__builtin_mul_overflow(count, size, &total)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return calloc(1, total ? total : 1);
 }
 
 void *kn_realloc(void *memory, size_t size)

@@ -21,6 +21,7 @@
 #ifndef KNIT_ERROR_H
 #define KNIT_ERROR_H
 
+#include <errno.h> /* codes are errno's, and those below */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -54,7 +54,7 @@ typedef struct knit_run_options {
 	uint32_t paint;      /* as in knit_loop_options */
 } knit_run_options;
 
-/* ---- running -------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------- */
 
 /* Runs the coroutine @main as the main task of a new loop, until it returns; then cancels
  * the tasks that are left, waits for them, and closes the loop (asyncio.run). Failures of
@@ -254,7 +254,7 @@ KNIT_API int64_t knit_handle_when(knit_handle handle);
  * Thread: any.  Suspends: no.  Ownership: none. */
 KNIT_API int knit_handle_error(knit_handle handle);
 
-/* ---- signals ------------------------------------------------------------------------ */
+/* ---- signals ------------------------------------------------------------------------- */
 
 /* Calls @callback on @loop, as a plain callback, after each delivery of @signum to the
  * process (deliveries in quick succession may count as one). Each loop may have one handler
@@ -275,7 +275,7 @@ KNIT_API int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_call
  * Thread: loop.  Suspends: no.  Ownership: the handler's argument is the caller's again. */
 KNIT_API int knit_loop_remove_signal_handler(knit_loop *loop, int signum);
 
-/* ---- what nobody else will see --------------------------------------------------------- */
+/* ---- what nobody else will see ------------------------------------------------------- */
 
 /* What the exception handler is told. Everything is borrowed for the call. */
 typedef struct knit_exception_context {

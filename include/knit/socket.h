@@ -90,7 +90,7 @@ KNIT_API KNIT_NODISCARD intptr_t knit_sock_sendto(int fd, const void *buffer, si
  * Thread: loop.  Suspends: always.  Ownership: none. */
 KNIT_API KNIT_NODISCARD int knit_sock_shutdown(int fd, int how);
 
-/* ---- listeners --------------------------------------------------------------------------- */
+/* ---- listeners ----------------------------------------------------------------------- */
 
 typedef struct knit_listener knit_listener;
 

@@ -36,7 +36,7 @@ typedef struct knit_future_options {
 	void (*result_free)(intptr_t outcome); /* for a value that nobody retrieved */
 } knit_future_options;
 
-/* ---- tasks ------------------------------------------------------------------------- */
+/* ---- tasks --------------------------------------------------------------------------- */
 
 /* Creates a task on the running loop. It starts in the next pass, in the order of creation.
  *

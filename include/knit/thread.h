@@ -32,7 +32,7 @@ KNIT_API KNIT_NODISCARD int knit_loop_call_soon_threadsafe(knit_loop *loop, knit
  * Thread: any; the caller must hold a reference to @loop.  Suspends: no.  Ownership: none. */
 KNIT_API int knit_loop_stop_threadsafe(knit_loop *loop);
 
-/* ---- concurrent futures: an outcome that crosses threads -------------------------------- */
+/* ---- concurrent futures: an outcome that crosses threads ----------------------------- */
 
 typedef struct knit_concurrent_future knit_concurrent_future;
 

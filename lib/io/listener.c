@@ -52,7 +52,7 @@ struct knit_listener {
 
 static void arm(knit_listener *listener);
 
-/* ---- the queue and those who wait ------------------------------------------------------- */
+/* ---- the queue and those who wait ---------------------------------------------------- */
 
 static bool accept_cancel(struct kn_wait *wait, struct kn_message *text)
 {
@@ -114,7 +114,7 @@ static int take(knit_listener *listener)
 	return fd;
 }
 
-/* ---- the multishot ------------------------------------------------------------------------- */
+/* ---- the multishot ------------------------------------------------------------------- */
 
 static void fail(knit_listener *listener, int error)
 {
@@ -235,7 +235,7 @@ static void arm(knit_listener *listener)
 		listener->armed = true;
 }
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making -------------------------------------------------------------------------- */
 
 static int check_listens(int fd)
 {
@@ -335,8 +335,7 @@ knit_listener *(knit_listen)(const struct sockaddr *address, socklen_t length)
 	return knit_listen_with(address, length, &options);
 }
 
-/* ---- using ------------------------------------------------------------------------------------
- */
+/* ---- using --------------------------------------------------------------------------- */
 
 /* The next descriptor, after waiting for it. */
 static int wait_for_one(knit_listener *listener, struct kn_task *task)

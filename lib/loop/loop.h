@@ -117,7 +117,7 @@ struct knit_loop {
 	_Atomic(uint64_t) wakes;           /* writes to wake_fd, for the counters */
 };
 
-/* ---- whose loop is it? ------------------------------------------------------------- */
+/* ---- whose loop is it? --------------------------------------------------------------- */
 
 /* 0, or -KNIT_EWRONGTHREAD. One compare. */
 static inline int kn_loop_check(const struct knit_loop *loop)
@@ -159,13 +159,13 @@ KN_NODISCARD int kn_timer_start(struct knit_loop *loop, struct kn_timer *timer, 
 /* Neither waiting nor ready afterwards. */
 void kn_timer_stop(struct knit_loop *loop, struct kn_timer *timer);
 
-/* ---- between threads -------------------------------------------------------------------- */
+/* ---- between threads ----------------------------------------------------------------- */
 
 /* Has post->ready.run called on the loop's thread. The post must stay until then. Any thread
  * that has a reference. 0, or -KNIT_ECLOSED: it will never be touched. */
 KN_NODISCARD int kn_loop_post(struct knit_loop *loop, struct kn_post *post);
 
-/* ---- life (owner) ------------------------------------------------------------------------ */
+/* ---- life (owner) -------------------------------------------------------------------- */
 
 /* May something new be made on @loop? 0; -KNIT_EWRONGTHREAD; -KNIT_ECLOSED. */
 static inline int kn_loop_usable(const struct knit_loop *loop)
@@ -208,7 +208,7 @@ void kn_loop_settle_wakes(struct knit_loop *loop);
 /* Reports to the exception handler; the context's size is set here. */
 void kn_loop_report(struct knit_loop *loop, knit_exception_context *context);
 
-/* ---- the list of all loops ------------------------------------------------------------------ */
+/* ---- the list of all loops ----------------------------------------------------------- */
 
 int kn_registry_add(struct knit_loop *loop); /* 0 or a negative errno; sets loop->id */
 void kn_registry_remove(struct knit_loop *loop);

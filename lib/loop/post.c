@@ -25,7 +25,7 @@ struct callback_post {
 	struct knit_loop *loop; /* borrowed: the loop that it was posted to */
 };
 
-/* ---- waking ------------------------------------------------------------------------- */
+/* ---- waking -------------------------------------------------------------------------- */
 
 void kn_loop_wake(struct knit_loop *loop)
 {
@@ -75,7 +75,7 @@ int kn_loop_post(struct knit_loop *loop, struct kn_post *post)
 	return 0;
 }
 
-/* ---- call_soon_threadsafe -------------------------------------------------------------- */
+/* ---- call_soon_threadsafe ------------------------------------------------------------ */
 
 static struct kn_post *next_post(const struct kn_post *post)
 {
@@ -183,7 +183,7 @@ int knit_loop_stop_threadsafe(knit_loop *loop)
 	return knit_loop_call_soon_threadsafe(loop, stop_loop, loop);
 }
 
-/* ---- the owner's side ---------------------------------------------------------------------- */
+/* ---- the owner's side ---------------------------------------------------------------- */
 
 static void append(struct knit_loop *loop, struct kn_inbox_node *chain)
 {

@@ -19,7 +19,7 @@
 #define COMPLETIONS_A_PASS 256
 #define POSTS_A_PASS       256
 
-/* ---- waiting ---------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------------------- */
 
 static int enter(struct knit_loop *loop, bool wait, int64_t deadline)
 {
@@ -81,7 +81,7 @@ static int wait_virtually(struct knit_loop *loop, int64_t deadline)
 	return -EDEADLK;
 }
 
-/* ---- filling the ready list --------------------------------------------------------- */
+/* ---- filling the ready list ---------------------------------------------------------- */
 
 static void collect_timers(struct knit_loop *loop)
 {
@@ -144,7 +144,7 @@ void kn_loop_run_batch(struct knit_loop *loop)
 	}
 }
 
-/* ---- running -------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------- */
 
 static void wake_complete(struct kn_op *op)
 {

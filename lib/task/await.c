@@ -7,7 +7,7 @@
  * operations of the kernel, see lib/io). */
 #include "task/task.h"
 
-/* ---- parking ---------------------------------------------------------------------------- */
+/* ---- parking ------------------------------------------------------------------------- */
 
 void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message)
 {
@@ -62,7 +62,7 @@ int kn_task_refuse(struct kn_task *task)
 	return -KNIT_ECLOSED;
 }
 
-/* ---- for a future ------------------------------------------------------------------------- */
+/* ---- for a future -------------------------------------------------------------------- */
 
 static void awaited_is_done(struct kn_waiter *waiter, knit_future *future)
 {
@@ -117,7 +117,7 @@ intptr_t knit_await(knit_future *future)
 	return outcome;
 }
 
-/* ---- for a time ------------------------------------------------------------------------------ */
+/* ---- for a time ---------------------------------------------------------------------- */
 
 struct sleep {
 	struct kn_wait wait;

@@ -93,7 +93,7 @@ int knit_task_cancelling(const knit_task *future)
 
 bool knit_task_cancel(knit_task *, const char *) __attribute__((alias("knit_future_cancel")));
 
-/* ---- the end of a loop ------------------------------------------------------------------- */
+/* ---- the end of a loop --------------------------------------------------------------- */
 
 static void report(struct kn_task *task, const char *message)
 {

@@ -15,7 +15,7 @@ struct done_callback {
 	uint32_t index;
 };
 
-/* ---- completion ------------------------------------------------------------------------- */
+/* ---- completion ---------------------------------------------------------------------- */
 
 void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message *message)
 {
@@ -96,7 +96,7 @@ knit_future *(knit_future_new)(void)
 	return knit_future_new_with(&options);
 }
 
-/* ---- asking ---------------------------------------------------------------------------------- */
+/* ---- asking -------------------------------------------------------------------------- */
 
 bool knit_future_done(const knit_future *future)
 {
@@ -139,8 +139,7 @@ int knit_future_exception(knit_future *future, const char **ret_message)
 	return future->state == KN_CANCELLED ? -KNIT_ECANCELLED : (int)-future->outcome;
 }
 
-/* ---- done-callbacks ---------------------------------------------------------------------------
- */
+/* ---- done-callbacks ------------------------------------------------------------------ */
 
 static void registration_free(struct done_callback *registration)
 {

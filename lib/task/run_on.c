@@ -26,7 +26,7 @@ struct call {
 	bool cancel_sent;
 };
 
-/* ---- on the other loop ---------------------------------------------------------------- */
+/* ---- on the other loop --------------------------------------------------------------- */
 
 static void let_go(struct call *call)
 {
@@ -77,7 +77,7 @@ static void call_cancel(struct kn_ready *ready)
 	let_go(call);
 }
 
-/* ---- on the caller's loop ------------------------------------------------------------------ */
+/* ---- on the caller's loop ------------------------------------------------------------ */
 
 static void call_back(struct kn_ready *ready)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/options.h"
 
-/* ---- run_until_complete ------------------------------------------------------------------- */
+/* ---- run_until_complete -------------------------------------------------------------- */
 
 struct until {
 	struct kn_waiter waiter;
@@ -49,20 +49,31 @@ static int run_until(knit_loop *loop, knit_future *future)
 	return r;
 }
 
-static intptr_t complete(knit_loop *loop, knit_future *future)
+/* The outcome of @future and one reference less, but for -KNIT_ESTOPPED and the other reasons
+ * why it may not be done: then they are returned, and the reference stays. */
+static intptr_t run_and_retrieve(knit_loop *loop, knit_future *future, bool *ret_done)
 {
 	intptr_t outcome = run_until(loop, future);
 
-	if (outcome == 0) {
+	*ret_done = outcome == 0;
+	if (*ret_done) {
 		outcome = kn_future_retrieve(future);
 		kn_future_release(future);
 	}
 	return outcome;
 }
 
+/* A coroutine may have forked, and this be the child: then nothing of the loop is its own. */
+static void end_run(knit_loop *loop)
+{
+	if (kn_loop_check(loop) == 0)
+		kn_loop_end_run(loop);
+}
+
 intptr_t knit_loop_run_until_complete_future(knit_loop *loop, knit_future *future)
 {
 	intptr_t outcome;
+	bool done;
 	int r;
 
 	if (!future)
@@ -72,9 +83,8 @@ intptr_t knit_loop_run_until_complete_future(knit_loop *loop, knit_future *futur
 	r = kn_loop_begin_run(loop);
 	if (r < 0)
 		return r;
-	outcome = complete(loop, future);
-	if (kn_loop_check(loop) == 0)
-		kn_loop_end_run(loop);
+	outcome = run_and_retrieve(loop, future, &done);
+	end_run(loop);
 	return outcome;
 }
 
@@ -83,26 +93,24 @@ intptr_t knit_loop_run_until_complete(knit_loop *loop, knit_coro *coro, void *ar
 	knit_task_options options = {.size = sizeof(options), .arg = arg};
 	struct kn_task *task;
 	intptr_t outcome;
+	bool done;
 	int r = kn_loop_begin_run(loop);
 
 	if (r < 0)
 		return r;
 	task = kn_task_create(loop, coro, &options, 1, &r);
-	if (!task) {
-		kn_loop_end_run(loop);
-		return r;
+	outcome = r;
+	if (task) {
+		outcome = run_and_retrieve(loop, &task->future, &done);
+		/* Stopped early: the loop has a reference of its own, and goes on with it. */
+		if (!done && kn_loop_check(loop) == 0)
+			kn_future_release(&task->future);
 	}
-	outcome = complete(loop, &task->future);
-	if (kn_loop_check(loop) < 0)
-		return -KNIT_EWRONGTHREAD;
-	if (!kn_future_is_done(&task->future))
-		kn_future_release(&task->future); /* stopped early: the loop has its own */
-	kn_loop_end_run(loop);
+	end_run(loop);
 	return outcome;
 }
 
-/* ---- knit_run ---------------------------------------------------------------------------------
- */
+/* ---- knit_run ------------------------------------------------------------------------ */
 
 /* Cancels what is left, and runs until it is done. Each task is waited for in turn; while one
  * is, the others unwind too. */

@@ -11,7 +11,7 @@
 
 #define NUMBERS_A_BLOCK 256 /* task numbers that a loop takes at once */
 
-/* ---- steps ----------------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------------------- */
 
 static void task_main(void *arg)
 {
@@ -78,7 +78,7 @@ static void task_step(struct kn_ready *ready)
 		task_end(task);
 }
 
-/* ---- the end ------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------- */
 
 /* The text that goes with @outcome, with a reference for the future. */
 static struct kn_message *message_of(struct kn_task *task, intptr_t outcome)
@@ -109,7 +109,7 @@ void kn_task_finish(struct kn_task *task, intptr_t outcome)
 	kn_future_release(&task->future);
 }
 
-/* ---- creating -------------------------------------------------------------------------------- */
+/* ---- creating ------------------------------------------------------------------------ */
 
 /* Numbers are unique in the process; a loop takes them by the block, so that loops do not fight
  * for one cache line. */

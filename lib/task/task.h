@@ -76,7 +76,7 @@ struct kn_task {
 	struct kn_list link; /* loop->all_tasks until it is done */
 };
 
-/* ---- objects ---------------------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------------------- */
 
 extern struct knit_loop kn_freed_loop; /* the loop of freed futures; nobody owns it */
 
@@ -110,7 +110,7 @@ static inline struct kn_task *kn_task_of(knit_future *future)
 	return kn_container_of(future, struct kn_task, future);
 }
 
-/* ---- completion ------------------------------------------------------------------------- */
+/* ---- completion ---------------------------------------------------------------------- */
 
 static inline bool kn_future_is_done(const knit_future *future)
 {
@@ -138,7 +138,7 @@ void kn_done_callbacks_free(knit_future *future);
 /* If @ready is a done-callback: frees it unrun. */
 void kn_done_callback_drop(struct kn_ready *ready);
 
-/* ---- tasks --------------------------------------------------------------------------------- */
+/* ---- tasks --------------------------------------------------------------------------- */
 
 /* A task on @loop from checked options; its first step is ready. With one reference for the
  * loop and @references for the creator. NULL and a negative code in *@error. */
@@ -149,7 +149,7 @@ KN_NODISCARD struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *c
 /* Ends a task that does not run: what its coroutine returned, or would have. */
 void kn_task_finish(struct kn_task *task, intptr_t outcome);
 
-/* ---- waiting --------------------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------------------- */
 
 KN_COLD int kn_task_refuse(struct kn_task *task);
 
@@ -192,8 +192,7 @@ static inline void kn_task_keep_cancel(struct kn_task *task)
 	task->must_cancel = task->must_cancel || task->cancelling > 0;
 }
 
-/* ---- the end of a loop -------------------------------------------------------------------------
- */
+/* ---- the end of a loop --------------------------------------------------------------- */
 
 /* Sets the hooks that lib/loop calls. Cheap to repeat. */
 void kn_tasks_attach(struct knit_loop *loop);

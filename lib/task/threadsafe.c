@@ -20,7 +20,7 @@ struct remote_task {
 	knit_future *task;         /* on the loop's thread; counted; NULL before and after */
 };
 
-/* ---- on the loop's thread ------------------------------------------------------------- */
+/* ---- on the loop's thread ------------------------------------------------------------ */
 
 static void task_is_done(struct kn_waiter *waiter, knit_future *task)
 {
@@ -67,7 +67,7 @@ static void cancel_task(struct kn_ready *ready)
 	knit_concurrent_future_unref(remote->future);
 }
 
-/* ---- on any thread ------------------------------------------------------------------------ */
+/* ---- on any thread ------------------------------------------------------------------- */
 
 /* The future was completed by the cancellation, so this happens once. */
 static void remote_cancelled(struct kn_source *source)
@@ -152,7 +152,7 @@ knit_concurrent_future *(knit_run_coroutine_threadsafe)(knit_loop *loop, knit_co
 	return knit_run_coroutine_threadsafe(loop, coro, arg);
 }
 
-/* ---- knit_wrap_future ------------------------------------------------------------------------ */
+/* ---- knit_wrap_future ---------------------------------------------------------------- */
 
 struct wrap {
 	struct kn_watcher watcher;

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* server.c - the echo server of one loop: a task that accepts, and a task per connection.
+ *
+ * To stop, accepting is cancelled and each connection's reading side is shut down: what the
+ * kernel has received is still echoed, then recv says end of stream and the task ends by itself.
+ * To hurry, the tasks are cancelled. */
+#include "server.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct connection {
+	struct server *server;
+	struct connection *next, **back;
+	knit_task *task; /* borrowed: it is there as long as the connection */
+	int fd;
+	char buffer[];
+};
+
+static void link_connection(struct connection *connection)
+{
+	struct server *server = connection->server;
+
+	connection->next = server->first;
+	connection->back = &server->first;
+	if (connection->next)
+		connection->next->back = &connection->next;
+	server->first = connection;
+	server->open++;
+	server->accepted++;
+}
+
+static void unlink_connection(struct connection *connection)
+{
+	struct server *server = connection->server;
+
+	*connection->back = connection->next;
+	if (connection->next)
+		connection->next->back = connection->back;
+	if (--server->open == 0 && server->idle)
+		(void)knit_future_set_result(server->idle, 0);
+}
+
+/* Peers that go away are everyday life, not failures to report. */
+static bool is_peer_gone(intptr_t outcome)
+{
+	return outcome == -ECONNRESET || outcome == -EPIPE || outcome == -ETIMEDOUT ||
+	       outcome == -ENOTCONN || knit_is_cancelled(outcome);
+}
+
+static intptr_t serve(void *arg)
+{
+	struct connection *connection = arg;
+	struct server *server = connection->server;
+	intptr_t n, sent = 0;
+
+	connection->task = knit_current_task(NULL);
+	while ((n = knit_sock_recv(connection->fd, connection->buffer,
+	                           server->options->message_size)) > 0) {
+		sent = knit_sock_sendall(connection->fd, connection->buffer, (size_t)n);
+		if (sent < n)
+			break;
+		server->bytes += (unsigned long)n;
+	}
+	n = n > 0 ? sent : n;
+	return n >= 0 || is_peer_gone(n) ? 0 : n;
+}
+
+/* Also for a task that was cancelled before it ran. */
+static void connection_free(void *arg)
+{
+	struct connection *connection = arg;
+
+	unlink_connection(connection);
+	(void)knit_close(connection->fd);
+	free(connection);
+}
+
+static int start_connection(struct server *server, int fd)
+{
+	struct connection *connection = malloc(sizeof(*connection) + server->options->message_size);
+	const int on = 1;
+	int r;
+
+	if (!connection) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*connection = (struct connection){.server = server, .fd = fd};
+	/* Fails on sockets that are not TCP, which is all right. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	link_connection(connection);
+	r = knit_spawn(serve, connection, .arg_free = connection_free);
+	if (r < 0)
+		connection_free(connection);
+	return r;
+}
+
+static intptr_t accept_connections(void *arg)
+{
+	struct server *server = arg;
+	int fd;
+
+	while ((fd = knit_listener_accept(server->listener, NULL, NULL)) >= 0)
+		if (start_connection(server, fd) < 0)
+			fprintf(stderr, "knit-echo: out of memory for a connection\n");
+	return fd;
+}
+
+void server_stop(void *arg)
+{
+	struct server *server = arg;
+
+	if (server->stopping++ == 0) {
+		if (server->accepting)
+			(void)knit_task_cancel(server->accepting, "the server stops");
+		for (struct connection *c = server->first; c; c = c->next)
+			(void)shutdown(c->fd, SHUT_RD);
+		return;
+	}
+	for (struct connection *c = server->first; c; c = c->next)
+		if (c->task)
+			(void)knit_task_cancel(c->task, "the server is in a hurry");
+}
+
+intptr_t server_run(void *arg)
+{
+	struct server *server = arg;
+	intptr_t outcome;
+
+	server->listener = knit_listener_new(server->fd);
+	if (!server->listener)
+		return knit_raise(errno, "cannot listen: %s", knit_strerror(errno));
+	server->accepting = knit_create_task(accept_connections, server, .name = "accept");
+	outcome = server->stopping ? 0 : knit_await(knit_task_ref(server->accepting));
+	server->accepting = knit_task_unref(server->accepting);
+	(void)knit_listener_close(server->listener);
+	if (server->open > 0) {
+		server->idle = knit_future_new();
+		(void)!knit_await(knit_future_ref(server->idle));
+		server->idle = knit_future_unref(server->idle);
+	}
+	return server->stopping && knit_is_cancelled(outcome) ? 0 : outcome;
+}

@@ -1,9 +1,18 @@
 # Programs that come with knit: one fragment a folder. They use the public interface only.
 
+include $(top_srcdir)/tools/bench/bench.mk
 include $(top_srcdir)/tools/load/load.mk
 
 # Needs no knit: it puts load on servers of any kind.
 noinst_PROGRAMS += tools/knit-load
 tools_knit_load_SOURCES = $(load_sources)
 
-EXTRA_DIST += tools/README.md tools/check tools/packages.sh tools/quickstart
+# Linked without libtool's wrapper script, which would be one more process to measure around.
+if ENGINE
+noinst_PROGRAMS += tools/knit-bench
+endif
+tools_knit_bench_SOURCES = $(bench_sources)
+tools_knit_bench_LDADD = libknit.la $(URING_LIBS)
+tools_knit_bench_LDFLAGS = $(AM_LDFLAGS) -no-install
+
+EXTRA_DIST += tools/bench/README.md tools/README.md tools/check tools/packages.sh tools/quickstart

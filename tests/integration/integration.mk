@@ -1,3 +1,4 @@
 # Integration tests: programs and layers together, one fragment a subject.
 
+include $(top_srcdir)/tests/integration/bench/bench.mk
 include $(top_srcdir)/tests/integration/load/load.mk

@@ -2,8 +2,8 @@
 check_PROGRAMS += tests/integration/test-load
 program_tests += tests/integration/test-load
 tests_integration_test_load_SOURCES = \
-	tests/integration/load/command.c \
-	tests/integration/load/command.h \
+	tests/integration/command.c \
+	tests/integration/command.h \
 	tests/integration/load/peer.c \
 	tests/integration/load/peer.h \
 	tests/integration/load/test_load.c \

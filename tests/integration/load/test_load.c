@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "command.h"
+#include "../command.h"
 #include "peer.h"
 #include "test.h"
 
@@ -35,8 +35,8 @@ static void good_run(int family, const char *host, const char *options, unsigned
 
 	if (!peer)
 		test_skip("no loopback of this address family");
-	load_run(&command, "--host %s --port %u --connections %u --requests %u %s", host,
-	         peer_port(peer), connections, messages, options);
+	command_run(&command, "knit-load", "--host %s --port %u --connections %u --requests %u %s",
+	            host, peer_port(peer), connections, messages, options);
 	cr_expect_eq(command.status, 0, "%s%s", command.out, command.err);
 	snprintf(text, sizeof(text), "connections   %u of %u opened", connections, connections);
 	expect_in(text, &command);
@@ -119,7 +119,8 @@ Test(load, raises_the_soft_limit_of_descriptors)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = 150; /* enough for the peer, not for both sides' needs */
 	setrlimit(RLIMIT_NOFILE, &limit);
-	load_start(&command, "--port %u --connections 140 --requests 140 --quiet", peer_port(peer));
+	command_start(&command, "knit-load", "--port %u --connections 140 --requests 140 --quiet",
+	              peer_port(peer));
 	/* Only the child was to start with the low limit: the peer gets 140 as well. */
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
@@ -136,7 +137,7 @@ Test(load, says_when_the_hard_limit_of_descriptors_is_too_low)
 
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		test_skip("this limit cannot be lowered here (valgrind keeps descriptors)");
-	load_run(&command, "--port 9 --connections 100");
+	command_run(&command, "knit-load", "--port 9 --connections 100");
 	cr_expect_eq(command.status, 2);
 	cr_expect(has(command.err, "the hard limit is 100"), "%s", command.err);
 	command_free(&command);
@@ -151,8 +152,8 @@ static void one_fault(enum peer_fault fault, size_t place, const char *options, 
 	char text[80];
 	struct peer *peer = peer_start(AF_INET, fault, place);
 
-	load_run(&command, "--port %u --connections 4 --requests 400 --quiet %s", peer_port(peer),
-	         options);
+	command_run(&command, "knit-load", "--port %u --connections 4 --requests 400 --quiet %s",
+	            peer_port(peer), options);
 	cr_expect_eq(command.status, 1, "%s%s", command.out, command.err);
 	expect_in("errors        1\n", &command);
 	snprintf(text, sizeof(text), "  %-18s 1\n", name);
@@ -211,7 +212,8 @@ Test(load, counts_connections_that_the_peer_keeps)
 	struct command command;
 	struct peer *peer = peer_start(AF_INET, PEER_STAYS, 0);
 
-	load_run(&command, "--port %u --connections 4 --requests 400 --quiet", peer_port(peer));
+	command_run(&command, "knit-load", "--port %u --connections 4 --requests 400 --quiet",
+	            peer_port(peer));
 	cr_expect_eq(command.status, 0, "%s", command.err);
 	expect_in("unclosed      1 connections", &command);
 	command_free(&command);
@@ -229,8 +231,8 @@ Test(load, counts_refused_connections)
 
 	cr_assert_eq(bind(fd, (struct sockaddr *)&address, length), 0);
 	cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	load_run(&command, "--port %u --connections 5 --duration 600 --quiet",
-	         ntohs(address.sin_port));
+	command_run(&command, "knit-load", "--port %u --connections 5 --duration 600 --quiet",
+	            ntohs(address.sin_port));
 	cr_expect_eq(command.status, 1);
 	expect_in("connections   0 of 5 opened", &command);
 	expect_in("  connect refused    5\n", &command);
@@ -251,8 +253,9 @@ Test(load, counts_connects_that_time_out)
 	cr_assert_eq(bind(fd, (struct sockaddr *)&address, length), 0);
 	cr_assert_eq(listen(fd, 0), 0);
 	cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	load_run(&command, "--port %u --connections 8 --requests 8 --timeout 0.1 --quiet",
-	         ntohs(address.sin_port));
+	command_run(&command, "knit-load",
+	            "--port %u --connections 8 --requests 8 --timeout 0.1 --quiet",
+	            ntohs(address.sin_port));
 	cr_expect_eq(command.status, 1);
 	expect_in("errors        8\n", &command);
 	expect_in("  connect timed out  ", &command);
@@ -265,8 +268,9 @@ Test(load, measures_for_a_duration)
 	struct command command;
 	struct peer *peer = peer_start(AF_INET, PEER_ECHO, 0);
 
-	load_run(&command, "--port %u --connections 4 --warmup 0.05 --duration 0.25 --quiet",
-	         peer_port(peer));
+	command_run(&command, "knit-load",
+	            "--port %u --connections 4 --warmup 0.05 --duration 0.25 --quiet",
+	            peer_port(peer));
 	cr_expect_eq(command.status, 0, "%s%s", command.out, command.err);
 	expect_in(" messages in 0.250 s\n", &command);
 	expect_in("errors        0\n", &command);
@@ -279,7 +283,8 @@ Test(load, tells_its_progress)
 	struct command command;
 	struct peer *peer = peer_start(AF_INET, PEER_ECHO, 0);
 
-	load_start(&command, "--port %u --connections 4 --duration 600", peer_port(peer));
+	command_start(&command, "knit-load", "--port %u --connections 4 --duration 600",
+	              peer_port(peer));
 	command_wait_for_line(&command, " s  4 open  ");
 	kill(command.pid, SIGINT);
 	command_wait(&command);
@@ -293,7 +298,8 @@ Test(load, ends_early_and_in_order_on_sigint)
 	struct command command;
 	struct peer *peer = peer_start(AF_INET, PEER_ECHO, 0);
 
-	load_start(&command, "--port %u --connections 4 --duration 600 --quiet", peer_port(peer));
+	command_start(&command, "knit-load", "--port %u --connections 4 --duration 600 --quiet",
+	              peer_port(peer));
 	peer_wait_for_bytes(peer, 100 * 64);
 	kill(command.pid, SIGINT);
 	command_wait(&command);
@@ -309,8 +315,9 @@ Test(load, abandons_replies_on_a_second_sigint)
 	struct command command;
 	struct peer *peer = peer_start(AF_INET, PEER_SILENT, 0);
 
-	load_start(&command, "--port %u --connections 2 --duration 600 --timeout 600 --quiet",
-	           peer_port(peer));
+	command_start(&command, "knit-load",
+	              "--port %u --connections 2 --duration 600 --timeout 600 --quiet",
+	              peer_port(peer));
 	peer_wait_for_bytes(peer, 100 * 64);
 	kill(command.pid, SIGINT);
 	kill(command.pid, SIGTERM); /* another signal, so that the two do not merge */
@@ -326,8 +333,8 @@ Test(load, prints_json)
 	struct command command;
 	struct peer *peer = peer_start(AF_INET, PEER_ECHO, 0);
 
-	load_run(&command, "--port %u --connections 2 --requests 50 --quiet --json",
-	         peer_port(peer));
+	command_run(&command, "knit-load", "--port %u --connections 2 --requests 50 --quiet --json",
+	            peer_port(peer));
 	cr_expect_eq(command.status, 0);
 	cr_expect_eq(command.out[0], '{');
 	expect_in("\"host\": \"127.0.0.1\"", &command);
@@ -341,7 +348,7 @@ Test(load, prints_json)
 Test(load, prints_help)
 {
 	struct command command;
-	load_run(&command, "--help");
+	command_run(&command, "knit-load", "--help");
 	cr_expect_eq(command.status, 0);
 	expect_in("Usage: knit-load", &command);
 	expect_in("--connections N", &command);
@@ -380,7 +387,7 @@ Test(load, refuses_bad_options)
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct command command;
-		load_run(&command, "%s", cases[i].arguments);
+		command_run(&command, "knit-load", "%s", cases[i].arguments);
 		cr_expect_eq(command.status, 2, "%s", cases[i].arguments);
 		cr_expect(has(command.err, cases[i].text), "%s: %s", cases[i].arguments,
 		          command.err);
@@ -393,7 +400,7 @@ Test(load, says_when_a_name_is_unknown)
 {
 	struct command command;
 	/* Not a name that a resolver would ask the network for. */
-	load_run(&command, "--host 300.1.2.3.4:x --port 1");
+	command_run(&command, "knit-load", "--host 300.1.2.3.4:x --port 1");
 	cr_expect_eq(command.status, 1);
 	cr_expect(has(command.err, "knit-load: 300.1.2.3.4:x: "), "%s", command.err);
 	command_free(&command);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* command.c - starting knit-load and reading its output.
+/* command.c - starting a program of tools/ and reading its output.
  *
  * Output goes to pipes, which hold all that a run writes: nobody has to read while the
  * program runs, and who wants to wait for a line of it can. */
@@ -20,22 +20,22 @@
 extern char **environ;
 
 /* make check says where the build is; a run by hand is expected in the build folder. */
-static void find_program(char *path, size_t size)
+static void find_program(const char *name, char *path, size_t size)
 {
-	const char *given = getenv("KNIT_LOAD"), *build = getenv("top_builddir");
-	if (given)
-		snprintf(path, size, "%s", given);
+	const char *folder = getenv("KNIT_TOOLS"), *build = getenv("top_builddir");
+	if (folder)
+		snprintf(path, size, "%s/%s", folder, name);
 	else
-		snprintf(path, size, "%s/tools/knit-load", build ? build : ".");
+		snprintf(path, size, "%s/tools/%s", build ? build : ".", name);
 }
 
-static void start(struct command *command, char *line)
+static void start(struct command *command, const char *name, char *line)
 {
 	posix_spawn_file_actions_t actions;
 	char path[4096], *arguments[ARGUMENTS_MAX + 2], *rest = line;
 	int n = 1, out[2], err[2];
 
-	find_program(path, sizeof(path));
+	find_program(name, path, sizeof(path));
 	arguments[0] = path;
 	while (n <= ARGUMENTS_MAX && (arguments[n] = strtok_r(NULL, " ", &rest)))
 		n++;
@@ -92,24 +92,24 @@ void command_wait(struct command *command)
 	command->err = read_whole(command->err_fd);
 }
 
-void load_start(struct command *command, const char *format, ...)
+void command_start(struct command *command, const char *name, const char *format, ...)
 {
 	char line[1024];
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	start(command, line);
+	start(command, name, line);
 }
 
-void load_run(struct command *command, const char *format, ...)
+void command_run(struct command *command, const char *name, const char *format, ...)
 {
 	char line[1024];
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	start(command, line);
+	start(command, name, line);
 	command_wait(command);
 }
 

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* measure.h - running a row in a process of its own, and what several runs say together. */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+#include "bench.h"
+
+#define MEASURE_RUNS_MAX 101
+
+struct figure {
+	const struct workload *workload;
+	const char *peer;
+	int status; /* of the first run that was not 0; the rest are left out then */
+	int runs;
+	double values[MEASURE_RUNS_MAX]; /* in the order of the runs */
+};
+
+/* Runs the row once more and notes what it gave. */
+void measure(struct figure *figure);
+
+/* Of the runs so far; at least one. */
+double measure_median(const struct figure *figure);
+
+/* For a status below 0. */
+const char *measure_strerror(int status);
+
+#endif

@@ -1,6 +1,7 @@
 # Programs that come with knit: one fragment a folder. They use the public interface only.
 
 include $(top_srcdir)/tools/bench/bench.mk
+include $(top_srcdir)/tools/echo/echo.mk
 include $(top_srcdir)/tools/load/load.mk
 
 # Needs no knit: it puts load on servers of any kind.
@@ -14,5 +15,12 @@ endif
 tools_knit_bench_SOURCES = $(bench_sources)
 tools_knit_bench_LDADD = libknit.la $(URING_LIBS)
 tools_knit_bench_LDFLAGS = $(AM_LDFLAGS) -no-install
+
+if ENGINE
+noinst_PROGRAMS += tools/knit-echo
+endif
+tools_knit_echo_SOURCES = $(echo_sources)
+tools_knit_echo_LDADD = libknit.la
+tools_knit_echo_LDFLAGS = $(AM_LDFLAGS) -no-install
 
 EXTRA_DIST += tools/bench/README.md tools/README.md tools/check tools/packages.sh tools/quickstart

@@ -2,6 +2,9 @@
 bench_sources = \
 	tools/bench/bench.c \
 	tools/bench/bench.h \
+	tools/bench/knit_cross.c \
+	tools/bench/knit_loop_rows.c \
+	tools/bench/knit_rows.h \
 	tools/bench/knit_table.c \
 	tools/bench/main.c \
 	tools/bench/measure.c \

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* knit_cross.c - the workloads of two loops on two CPUs. */
+#include <errno.h>
+#include <knit.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include "knit_rows.h"
+
+static knit_loop *loops[2];
+static sem_t other_runs;
+
+static void must(intptr_t outcome)
+{
+	if (!knit_is_error(outcome))
+		return;
+	errno = (int)-outcome;
+	bench_die(knit_error_message(outcome));
+}
+
+static void tell(void *semaphore)
+{
+	sem_post(semaphore);
+}
+
+static void *run_other(void *arg)
+{
+	(void)arg;
+	bench_pin(1);
+	must(knit_handle_error(knit_loop_call_soon(loops[1], tell, &other_runs)));
+	must(knit_loop_run_forever(loops[1]));
+	return NULL;
+}
+
+static void make_loops(void)
+{
+	for (int i = 0; i < 2; i++) {
+		loops[i] = knit_loop_new();
+		if (!loops[i])
+			bench_die("knit_loop_new");
+	}
+	sem_init(&other_runs, 0, 0);
+	bench_pin(0);
+}
+
+static void free_loops(void)
+{
+	for (int i = 0; i < 2; i++)
+		knit_loop_unref(loops[i]);
+}
+
+/* ---- W6 ---- */
+
+static uint64_t round_trips, wall_start, wall_end;
+
+static void ping(void *arg);
+
+static void pong(void *arg)
+{
+	must(knit_loop_call_soon_threadsafe(loops[0], ping, arg));
+}
+
+static void ping(void *arg)
+{
+	wall_end = bench_now_ns();
+	if (wall_end - wall_start >= BENCH_PING_NS) {
+		must(knit_loop_stop_threadsafe(loops[1]));
+		knit_loop_stop(loops[0]);
+		return;
+	}
+	round_trips++;
+	must(knit_loop_call_soon_threadsafe(loops[1], pong, arg));
+}
+
+int knit_pingpong(const struct workload *workload, double *ret_value)
+{
+	pthread_t other;
+	uint64_t cpu;
+
+	if (bench_cpus() < 2)
+		return BENCH_SKIPPED;
+	make_loops();
+	if (pthread_create(&other, NULL, run_other, NULL))
+		bench_die("pthread_create");
+	sem_wait(&other_runs);
+	cpu = bench_cpu_ns();
+	wall_start = bench_now_ns();
+	must(knit_handle_error(knit_loop_call_soon(loops[0], ping, NULL)));
+	must(knit_loop_run_forever(loops[0]));
+	cpu = bench_cpu_ns() - cpu;
+	*ret_value = (double)(workload->argument ? cpu : wall_end - wall_start) /
+	             (double)round_trips / 1000;
+	pthread_join(other, NULL);
+	(void)knit_loop_close(loops[1]);
+	free_loops();
+	return 0;
+}
+
+/* ---- W6b ---- */
+
+static long delivered;
+
+static void deliver(void *loop)
+{
+	if (++delivered == BENCH_POSTS)
+		knit_loop_stop(loop);
+}
+
+static void *post_all(void *arg)
+{
+	(void)arg;
+	bench_pin(1);
+	for (long i = 0; i < BENCH_POSTS; i++)
+		must(knit_loop_call_soon_threadsafe(loops[0], deliver, loops[0]));
+	return NULL;
+}
+
+int knit_post(const struct workload *workload, double *ret_value)
+{
+	pthread_t producer;
+	uint64_t start;
+
+	(void)workload;
+	if (bench_cpus() < 2)
+		return BENCH_SKIPPED;
+	make_loops();
+	start = bench_now_ns();
+	if (pthread_create(&producer, NULL, post_all, NULL))
+		bench_die("pthread_create");
+	must(knit_loop_run_forever(loops[0]));
+	*ret_value = (double)(bench_now_ns() - start) / BENCH_POSTS;
+	pthread_join(producer, NULL);
+	free_loops();
+	return 0;
+}

@@ -34,13 +34,13 @@ libknit_la_LDFLAGS = $(AM_LDFLAGS) $(STRICT_LINK_FLAGS) -version-info 0:0:0 \
 EXTRA_libknit_la_DEPENDENCIES = $(top_srcdir)/lib/libknit.map
 
 pkgconfig_DATA = lib/knit.pc
+include_HEADERS = include/knit.h
 knitincludedir = $(includedir)/knit
 knitinclude_HEADERS = $(public_headers)
 endif
 
 # Installed as <knit/NAME.h>.
 public_headers = \
-	include/knit.h \
 	include/knit/error.h \
 	include/knit/file.h \
 	include/knit/loop.h \
@@ -50,6 +50,6 @@ public_headers = \
 	include/knit/thread.h \
 	include/knit/time.h
 
-EXTRA_DIST += lib/libknit.map $(public_headers) include/README.md lib/README.md \
+EXTRA_DIST += lib/libknit.map include/knit.h $(public_headers) include/README.md lib/README.md \
 	lib/base/README.md lib/fiber/README.md lib/engine/README.md lib/loop/README.md \
 	lib/task/README.md lib/io/README.md

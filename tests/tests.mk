@@ -6,7 +6,7 @@ tests_libtest_la_SOURCES = tests/test.h tests/support/helpers.c tests/support/he
 	tests/support/runner.h
 tests_libtest_la_CPPFLAGS = $(TEST_CPPFLAGS)
 TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CRITERION_CFLAGS)
-TEST_LIBS = tests/libtest.la libknit-core.la $(CRITERION_LIBS)
+TEST_LIBS = tests/libtest.la libknit-core.la $(CRITERION_LIBS) -lm
 if TEST_RUNNER_OWN
 tests_libtest_la_SOURCES += tests/support/runner.c
 TEST_CPPFLAGS += -DTEST_RUNNER_OWN

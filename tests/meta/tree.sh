@@ -20,7 +20,7 @@ sources lib tools tests -- '*.c' '*.h' | xargs awk -v limit=$function_lines '
 }
 FNR == 1 { start = 0 }' > "$scratch/found"
 
-sources lib include tests tools -- '*.c' '*.h' '*.S' | while read -r file; do
+sources lib include tests tools -- '*.[chS]' '*.cpp' | while read -r file; do
 	head -n 1 "$file" | grep -qxF '/* SPDX-License-Identifier: MIT */' ||
 		fail "$file does not begin with the licence line"
 done
@@ -35,7 +35,7 @@ done
 # text of ENOSYS is none.
 words="TO""DO|FIX""ME|X""XX|not"" implemented"
 {
-	sources lib include tests tools -- '*.[chS]' '*.sh' '*.md' '*.mk' '*.awk' '*.cc' '*.map'
+	sources lib include tests tools -- '*.[chS]' '*.cpp' '*.sh' '*.md' '*.mk' '*.awk' '*.map'
 	find tools .ci -maxdepth 1 -type f 2> /dev/null
 	ls configure.ac Makefile.am README.md 2> /dev/null
 } | sort -u | xargs grep -nwE "$words" /dev/null |
@@ -44,11 +44,11 @@ while read -r line; do fail "$line"; done < "$scratch/found"
 
 # Every C file is named in a fragment of the makefile, and every one that is named exists.
 if [ -e Makefile.am ]; then
-	sources lib include tests tools -- '*.[chS]' > "$scratch/exist"
+	sources lib include tests tools -- '*.[chS]' '*.cpp' > "$scratch/exist"
 	{
 		sources lib tests tools -- '*.mk'
 		echo Makefile.am
-	} | xargs sed 's/#.*//' | grep -oE '(lib|include|tests|tools)/[A-Za-z0-9_./-]+\.[chS]\b' |
+	} | xargs sed 's/#.*//' | grep -oE '(lib|include|tests|tools)/[A-Za-z0-9_./-]+\.([chS]|cpp)\b' |
 		sort -u > "$scratch/named"
 	comm -23 "$scratch/exist" "$scratch/named" | while read -r file; do
 		fail "$file is in no makefile fragment"

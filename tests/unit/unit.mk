@@ -23,7 +23,7 @@ tests_unit_test_base_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_base_LDADD = $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test-fiber
-program_tests += tests/unit/test-fiber
+program_tests += tests/unit/test-fiber $(fiber_test_scripts)
 tests_unit_test_fiber_SOURCES = $(fiber_tests)
 tests_unit_test_fiber_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_fiber_LDADD = $(TEST_LIBS)

@@ -28,12 +28,11 @@ int64_t kn_deadline_now(void)
 
 struct __kernel_timespec kn_deadline_span(int64_t span)
 {
-	if (span < 0)
-		span = 0;
 	return (struct __kernel_timespec){.tv_sec = span / SECOND, .tv_nsec = span % SECOND};
 }
 
-enum kn_deadline kn_deadline_move(struct kn_engine *engine, int64_t deadline, int64_t now)
+/* Tells the kernel a deadline that the timer does not cover. */
+static enum kn_deadline move(struct kn_engine *engine, int64_t deadline, int64_t now)
 {
 	struct io_uring_sqe *sqe = kn_uring_entry(engine, NULL);
 
@@ -70,7 +69,7 @@ enum kn_deadline kn_deadline_set(struct kn_engine *engine, int64_t deadline)
 	int64_t now = kn_deadline_now();
 	if (deadline <= now)
 		return KN_DEADLINE_PAST;
-	return kn_deadline_move(engine, deadline, now);
+	return move(engine, deadline, now);
 }
 
 void kn_deadline_completed(struct kn_engine *engine, enum kn_tag tag)

@@ -123,14 +123,14 @@ struct kn_list *kn_engine_ops_of(struct kn_engine *engine, int fd);
  * @deadline. complete() is called for each. Returns how many are left. */
 size_t kn_engine_drain(struct kn_engine *engine, int64_t deadline);
 
-/* A descriptor that polls readable when there is something to reap or the deadline of the
- * last kn_engine_arm() has been reached. */
-int kn_engine_fd(const struct kn_engine *engine);
+/* For a host that waits in a main loop of its own: a descriptor that polls readable when
+ * there is something to reap, or the deadline of the last kn_engine_arm() has been reached.
+ * The engine's: not to be read or closed. A negative errno if it cannot be made. */
+KN_NODISCARD int kn_engine_fd(struct kn_engine *engine);
 
-/* For a host that waits in a main loop of its own: submits what is queued and sees to it that
- * kn_engine_fd() polls readable at @deadline at the latest (as in kn_engine_enter(); it may
- * do so before, for a deadline that has moved later since). Call it last before the host polls.
- * 0; -EAGAIN where the kernel is short of memory: poll for a millisecond at most; or a negative
+/* The last thing before the host polls: submits what is queued and sees to it that
+ * kn_engine_fd() polls readable at @deadline (as in kn_engine_enter()) at the latest. It may
+ * do so before, for a deadline that has moved later since: look at the clock. 0, or a negative
  * errno as of kn_engine_enter(). */
 KN_NODISCARD int kn_engine_arm(struct kn_engine *engine, int64_t deadline);
 

@@ -5,6 +5,7 @@ engine_sources = \
 	lib/engine/checkers.h \
 	lib/engine/deadline.c \
 	lib/engine/diagnose.c \
+	lib/engine/embed.c \
 	lib/engine/engine.h \
 	lib/engine/inflight.c \
 	lib/engine/kernel.h \

@@ -127,6 +127,7 @@ int kn_engine_new(struct kn_engine **ret, const struct kn_engine_options *option
 	engine->timer_at = INT64_MAX;
 	engine->wait_span = INT64_MAX;
 	engine->registered = -1;
+	engine->event_fd = -1;
 	engine->valgrind = kn_checkers_on_valgrind();
 	engine->process = getpid();
 	/* Another thread's ring may have lain at these addresses. */
@@ -222,6 +223,8 @@ void kn_engine_free(struct kn_engine *engine)
 		kn_checkers_release();
 		io_uring_queue_exit(&engine->ring);
 	}
+	if (engine->event_fd >= 0)
+		close(engine->event_fd);
 	kn_inflight_done(engine);
 	kn_free(engine->held);
 	kn_free(engine);

@@ -298,40 +298,19 @@ int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
 	}
 }
 
-int kn_engine_arm(struct kn_engine *engine, int64_t deadline)
-{
-	int r = engine->broken ? engine->broken : submit_waiting(engine);
-
-	if (r < 0)
-		return r;
-	kn_reap_internal(engine);
-	/* Completions that the kernel does not know of do not show in its descriptor; a timer
-	 * that has expired does. */
-	if (!kn_list_empty(&engine->finished) || engine->held_count ||
-	    !kn_list_empty(&engine->waiting))
-		deadline = 0;
-	if (engine->timer_at > deadline &&
-	    kn_deadline_move(engine, deadline, kn_deadline_now()) == KN_DEADLINE_NO_ROOM)
-		r = -EAGAIN;
-	if (kn_uring_unsent(engine) || kn_uring_kept_back(engine)) {
-		int entered = enter(engine, 0);
-
-		if (entered < 0 && !passing(entered))
-			return broken(engine, entered);
-		if (kn_uring_unsent(engine))
-			r = -EAGAIN;
-	}
-	return r;
-}
-
 bool kn_engine_ready(const struct kn_engine *engine)
 {
 	return kn_reap_pending(engine) || kn_uring_kept_back(engine);
 }
 
-int kn_engine_fd(const struct kn_engine *engine)
+int kn_uring_flush(struct kn_engine *engine)
 {
-	return engine->ring.ring_fd;
+	int r = engine->broken ? engine->broken : submit_waiting(engine);
+
+	if (r < 0 || !(kn_uring_unsent(engine) || kn_uring_kept_back(engine)))
+		return r;
+	r = enter(engine, 0);
+	return r < 0 && !passing(r) ? broken(engine, r) : 0;
 }
 
 void kn_engine_counters(const struct kn_engine *engine, struct kn_engine_counters *ret)

@@ -8,6 +8,7 @@
  *   prepare.c   from an operation to the kernel's entry
  *   reap.c      from the kernel's completion to the operation's
  *   cancel.c    cancelling, and ending everything
+ *   embed.c     waiting in a main loop that is not ours
  *   inflight.c  which operations are in flight on which descriptor
  *
  * Invariants. An operation is in exactly one of the states below; op->due is 1 until its
@@ -80,6 +81,7 @@ struct kn_engine {
 	/* identity */
 	struct io_uring ring;
 	unsigned features;
+	int event_fd;   /* owned; what a host's main loop polls, -1 until somebody asks */
 	int registered; /* our index among the thread's registered rings, or -1 */
 	bool started;
 	pid_t process; /* who made it */
@@ -130,6 +132,10 @@ void kn_uring_send_cancel(struct kn_engine *engine, struct kn_op *op);
 /* Puts what waits for room into the ring as far as there is any, making no system call. */
 void kn_uring_refill(struct kn_engine *engine);
 
+/* Gives the kernel what is queued, and takes what it keeps back, without waiting. 0 or
+ * the error after which the engine is of no more use. */
+int kn_uring_flush(struct kn_engine *engine);
+
 /* ---- deadline.c ---- */
 
 enum kn_deadline {
@@ -141,8 +147,6 @@ enum kn_deadline {
 int64_t kn_deadline_now(void);
 struct __kernel_timespec kn_deadline_span(int64_t span);
 enum kn_deadline kn_deadline_set(struct kn_engine *engine, int64_t deadline);
-/* As above for a deadline before timer_at, which may have been reached at @now. */
-enum kn_deadline kn_deadline_move(struct kn_engine *engine, int64_t deadline, int64_t now);
 /* A completion with one of the timer's tags. */
 void kn_deadline_completed(struct kn_engine *engine, enum kn_tag tag);
 

@@ -47,7 +47,13 @@ intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
 {
 	intptr_t outcome = kn_task_park(task, wait);
 
-	return kn_unlikely(task->must_cancel) ? kn_task_take_cancel(task) : outcome;
+	if (kn_likely(!task->must_cancel))
+		return outcome;
+	if (outcome != -KNIT_ECANCELLED)
+		return kn_task_take_cancel(task);
+	/* Cancelled already: the second request is delivered with the first, whose text it is. */
+	task->must_cancel = false;
+	return outcome;
 }
 
 /* A loop that is being closed refuses every suspension, so that tasks unwind. One that goes on
@@ -68,9 +74,11 @@ static void awaited_is_done(struct kn_waiter *waiter, knit_future *future)
 {
 	struct kn_task *task = kn_container_of(waiter, struct kn_task, waiter);
 
-	(void)future;
 	task->awaited = NULL;
-	kn_task_wake(task, 0, NULL);
+	if (kn_unlikely(future->state == KN_CANCELLED))
+		kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(future->message));
+	else
+		kn_task_wake(task, 0, NULL);
 }
 
 /* Only at the start of a wait: knit_task_cancel() follows task->awaited by itself. */

@@ -15,10 +15,24 @@ static void keep_request(struct kn_task *task, struct kn_message *message)
 	task->cancel_message = kn_message_ref(message);
 }
 
-/* Tasks that await each other in a circle have no leaf. The request ends the wait of the task
- * that it was made for. */
+/* Where the request goes to; NULL for tasks that await each other in a circle. */
+static knit_future *leaf_of(knit_future *future)
+{
+	uint32_t hops = 0;
+
+	/* What is awaited is not done: its completion would have ended the wait. */
+	while (future->is_task && kn_task_of(future)->awaited) {
+		future = kn_task_of(future)->awaited;
+		if (++hops > future->loop->tasks.live)
+			return NULL;
+	}
+	return future;
+}
+
+/* A circle has no leaf. The request ends the wait of the task that it was made for. */
 static void break_circle(struct kn_task *task, struct kn_message *message)
 {
+	task->cancelling++;
 	kn_list_del(&task->waiter.link);
 	task->awaited = NULL;
 	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
@@ -26,29 +40,26 @@ static void break_circle(struct kn_task *task, struct kn_message *message)
 
 bool kn_future_request_cancel(knit_future *future, struct kn_message *message)
 {
-	struct kn_task *first = kn_task_of(future), *task;
-	uint32_t hops = 0;
+	knit_future *leaf;
+	struct kn_task *task;
 
 	if (kn_future_is_done(future)) {
 		future->retrieved = true;
 		return false;
 	}
-	for (;;) {
-		if (!future->is_task) {
-			kn_future_complete(future, -KNIT_ECANCELLED, kn_message_ref(message));
-			return true;
-		}
-		task = kn_task_of(future);
-		task->cancelling++;
-		if (!task->wait || !task->awaited)
-			break;
-		/* What is awaited is not done: its completion would have ended the wait. */
-		future = task->awaited;
-		if (++hops > future->loop->tasks.live) {
-			break_circle(first, message);
-			return true;
-		}
+	leaf = leaf_of(future);
+	if (kn_unlikely(!leaf)) {
+		break_circle(kn_task_of(future), message);
+		return true;
 	}
+	for (; future != leaf; future = kn_task_of(future)->awaited)
+		kn_task_of(future)->cancelling++;
+	if (!leaf->is_task) {
+		kn_future_complete(leaf, -KNIT_ECANCELLED, kn_message_ref(message));
+		return true;
+	}
+	task = kn_task_of(leaf);
+	task->cancelling++;
 	if (!task->wait || !task->wait->cancel(task->wait, message))
 		keep_request(task, message);
 	return true;

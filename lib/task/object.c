@@ -101,17 +101,17 @@ struct kn_task *kn_task_alloc(struct knit_loop *loop)
 	return task;
 }
 
-static void report_unretrieved(knit_future *future)
+void kn_future_report(knit_future *future, const char *message)
 {
-	knit_exception_context context = {
-	        .message = future->is_task ? "Task exception was never retrieved"
-	                                   : "Future exception was never retrieved",
-	        .error = knit_strerror((int)future->outcome),
-	        .name = future->is_task ? knit_task_get_name(future) : NULL,
-	        .future = future,
-	        .code = (int)-future->outcome,
-	};
+	knit_exception_context context = {.message = message, .future = future};
 
+	if (future->retrieved || future->state != KN_FINISHED || !knit_is_error(future->outcome))
+		return;
+	future->retrieved = true;
+	context.code = (int)-future->outcome;
+	context.error = knit_strerror(context.code);
+	if (future->is_task)
+		context.name = knit_task_get_name(future);
 	if (future->message) {
 		context.error = future->message->text;
 		context.file = future->message->file;
@@ -126,10 +126,13 @@ static void discard_outcome(knit_future *future)
 {
 	if (future->retrieved || future->state != KN_FINISHED)
 		return;
+	if (knit_is_error(future->outcome)) {
+		kn_future_report(future, future->is_task ? "Task exception was never retrieved"
+		                                         : "Future exception was never retrieved");
+		return;
+	}
 	future->retrieved = true;
-	if (knit_is_error(future->outcome))
-		report_unretrieved(future);
-	else if (future->result_free)
+	if (future->result_free)
 		future->result_free(future->outcome);
 }
 

@@ -112,40 +112,53 @@ intptr_t knit_loop_run_until_complete(knit_loop *loop, knit_coro *coro, void *ar
 
 /* ---- knit_run ------------------------------------------------------------------------ */
 
-/* Cancels what is left, and runs until it is done. Each task is waited for in turn; while one
- * is, the others unwind too. */
-static int cancel_leftovers(knit_loop *loop)
+/* All tasks that are not done, in the order of creation, each with a reference. */
+static struct kn_task *take_leftovers(knit_loop *loop)
+{
+	struct kn_task *first = NULL, **end = &first;
+
+	kn_list_for_each (node, &loop->all_tasks) {
+		struct kn_task *task = kn_list_entry(node, struct kn_task, link);
+
+		task->future.refs++;
+		*end = task;
+		end = &task->next_leftover;
+	}
+	*end = NULL;
+	return first;
+}
+
+/* Runs until @future is done, also if somebody calls knit_loop_stop() meanwhile. */
+static int run_out(knit_loop *loop, knit_future *future)
 {
 	int r = 0;
 
-	kn_list_for_each (node, &loop->all_tasks)
-		(void)kn_future_request_cancel(&kn_list_entry(node, struct kn_task, link)->future,
-		                               NULL);
-	while (r == 0 && !kn_list_empty(&loop->all_tasks)) {
-		knit_future *future =
-		        &kn_list_first(&loop->all_tasks, struct kn_task, link)->future;
-
-		future->refs++;
+	while (r == 0 && !kn_future_is_done(future)) {
 		r = run_until(loop, future);
 		if (r == -KNIT_ESTOPPED)
-			r = 0; /* a leftover called knit_loop_stop(): go on all the same */
-		if (r == 0 && knit_is_error(future->outcome) && future->state == KN_FINISHED &&
-		    !future->retrieved) {
-			knit_exception_context context = {
-			        .message = "unhandled exception during knit_run() shutdown",
-			        .error = future->message ? future->message->text
-			                                 : knit_strerror((int)future->outcome),
-			        .name = knit_task_get_name(future),
-			        .future = future,
-			        .code = (int)-future->outcome,
-			};
-
-			future->retrieved = true;
-			kn_loop_report(loop, &context);
-		}
-		kn_future_release(future);
+			r = 0;
 	}
 	return r;
+}
+
+/* Cancels what is left, runs until all of it is done, then tells of what failed. Tasks that are
+ * created meanwhile are not waited for: closing the loop ends them. */
+static void cancel_leftovers(knit_loop *loop)
+{
+	struct kn_task *first = take_leftovers(loop), *next;
+	int r = 0;
+
+	for (struct kn_task *task = first; task; task = task->next_leftover)
+		(void)kn_future_request_cancel(&task->future, NULL);
+	for (struct kn_task *task = first; task && r == 0; task = task->next_leftover)
+		r = run_out(loop, &task->future);
+	if (kn_loop_check(loop) < 0)
+		return;
+	for (struct kn_task *task = first; task; task = next) {
+		next = task->next_leftover;
+		kn_future_report(&task->future, "unhandled exception during knit_run() shutdown");
+		kn_future_release(&task->future);
+	}
 }
 
 static intptr_t run_main(knit_loop *loop, knit_coro *coro, void *arg)
@@ -159,9 +172,10 @@ static intptr_t run_main(knit_loop *loop, knit_coro *coro, void *arg)
 		return r;
 	task = kn_task_create(loop, coro, &options, 1, &r);
 	outcome = task ? run_until(loop, &task->future) : r;
-	if (outcome == -KNIT_EWRONGTHREAD && kn_loop_check(loop) < 0)
-		return outcome; /* a forked child has come back here: nothing of it is its own */
-	r = cancel_leftovers(loop);
+	if (kn_loop_check(loop) == 0)
+		cancel_leftovers(loop);
+	if (kn_loop_check(loop) < 0)
+		return -KNIT_EWRONGTHREAD; /* a forked child: nothing of the loop is its own */
 	if (task && kn_future_is_done(&task->future)) {
 		if (outcome == 0)
 			outcome = kn_future_retrieve(&task->future);

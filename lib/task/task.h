@@ -73,7 +73,8 @@ struct kn_task {
 	size_t stack_size;
 	char *name; /* owned; NULL: number */
 	uint64_t number;
-	struct kn_list link; /* loop->all_tasks until it is done */
+	struct kn_list link;           /* loop->all_tasks until it is done */
+	struct kn_task *next_leftover; /* while knit_run() ends */
 };
 
 /* ---- objects ------------------------------------------------------------------------- */
@@ -104,6 +105,9 @@ static inline void kn_future_demand(const knit_future *future, const char *funct
 KN_NODISCARD knit_future *kn_future_new(struct knit_loop *loop);
 KN_NODISCARD struct kn_task *kn_task_alloc(struct knit_loop *loop);
 void kn_future_release(knit_future *future); /* drops a reference, no checks */
+
+/* Tells the exception handler of a failure that nobody has retrieved, if it is one. */
+void kn_future_report(knit_future *future, const char *message);
 
 static inline struct kn_task *kn_task_of(knit_future *future)
 {

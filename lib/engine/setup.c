@@ -9,6 +9,7 @@
  * taken; the engine behaves the same with each of them. */
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/alloc.h"
 #include "base/error.h"
@@ -24,6 +25,8 @@
  * on files, and on all else. The kernel's own bound on the latter is in the thousands. */
 #define WORKERS_BOUNDED   16
 #define WORKERS_UNBOUNDED 32
+
+#define PATIENCE 256 /* ms of the longest of some waits, each twice as long as the one before */
 
 /* From best to least.
  *
@@ -57,7 +60,7 @@ static int try_ring(struct kn_engine *engine, unsigned flags, unsigned sq, unsig
 	};
 	int r;
 
-	if (flags & refused_flags)
+	if (params.flags & refused_flags)
 		return -EINVAL;
 	r = io_uring_queue_init_params(sq, &engine->ring, &params);
 	if (r == 0)
@@ -83,12 +86,27 @@ static int try_sizes(struct kn_engine *engine, unsigned flags, unsigned sq, unsi
 	}
 }
 
+/* The kernel counts a ring's memory for some milliseconds after the ring was closed. Who makes
+ * engines one after the other must not fail for that. */
+static int try_patiently(struct kn_engine *engine, unsigned flags, unsigned sq, unsigned cq)
+{
+	int r = try_sizes(engine, flags, sq, cq);
+
+	for (long wait = 1; r == -ENOMEM && wait <= PATIENCE; wait *= 2) {
+		struct timespec span = {.tv_nsec = wait * 1000 * 1000};
+
+		nanosleep(&span, NULL);
+		r = try_sizes(engine, flags, sq, cq);
+	}
+	return r;
+}
+
 static int make_ring(struct kn_engine *engine, unsigned sq, unsigned cq)
 {
 	int r = -EINVAL;
 
 	for (size_t i = 0; i < KN_ARRAY_SIZE(flag_sets) && r == -EINVAL; i++)
-		r = try_sizes(engine, flag_sets[i], sq, cq);
+		r = try_patiently(engine, flag_sets[i], sq, cq);
 	if (r < 0)
 		return r;
 	/* Where there is an array of indices between us and the entries, entry i is at i. */

@@ -44,7 +44,9 @@ bool kn_future_request_cancel(knit_future *future, struct kn_message *message)
 	struct kn_task *task;
 
 	if (kn_future_is_done(future)) {
-		future->retrieved = true;
+		/* Counts as having seen a failure (rule 50); a value is still nobody's. */
+		if (knit_is_error(future->outcome))
+			future->retrieved = true;
 		return false;
 	}
 	leaf = leaf_of(future);

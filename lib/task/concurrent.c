@@ -4,6 +4,7 @@
  * Watchers are told under the lock. So whoever removes a watcher under the lock, as a closing
  * loop does, knows that its post was either made before, or will never be made. */
 #include "task/concurrent.h"
+#include <stdlib.h>
 #include <time.h>
 #include "base/alloc.h"
 
@@ -118,10 +119,11 @@ int knit_concurrent_future_set_exception(knit_concurrent_future *future, int cod
 	struct kn_message *message = NULL;
 	bool completed;
 
-	if (code < 0)
-		code = -code;
-	if (!future || future->source || code < 1 || code > KNIT_ERRNO_MAX)
+	if (!future || future->source)
 		return -EINVAL;
+	if (code == 0 || code < -KNIT_ERRNO_MAX || code > KNIT_ERRNO_MAX)
+		return -EINVAL;
+	code = abs(code);
 	if (text)
 		message = kn_message_new(NULL, 0, code, "%s", text);
 	completed = kn_concurrent_complete(future, -code, message);

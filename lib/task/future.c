@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* future.c - the state of a future, its outcome, and its done-callbacks. */
 #include "task/task.h"
+#include <stdlib.h>
 #include "base/alloc.h"
 #include "base/options.h"
 
@@ -59,10 +60,9 @@ int knit_future_set_exception(knit_future *future, int code, const char *message
 
 	if (r < 0)
 		return r;
-	if (code < 0)
-		code = -code;
-	if (code < 1 || code > KNIT_ERRNO_MAX)
+	if (code == 0 || code < -KNIT_ERRNO_MAX || code > KNIT_ERRNO_MAX)
 		return -EINVAL;
+	code = abs(code);
 	if (message)
 		text = kn_message_new(NULL, 0, code, "%s", message);
 	kn_future_complete(future, -code, text);

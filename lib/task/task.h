@@ -161,12 +161,13 @@ KN_COLD int kn_task_refuse(struct kn_task *task);
  * -KNIT_ECLOSED while its loop is being closed. */
 static inline struct kn_task *kn_task_current(int *error)
 {
-	struct kn_task *task = kn_task_of(kn_self.task);
+	struct kn_task *task;
 
 	if (kn_unlikely(!kn_self.task)) {
 		*error = -KNIT_ENOTASK;
 		return NULL;
 	}
+	task = kn_task_of(kn_self.task);
 	if (kn_unlikely(task->future.loop->phase != KN_OPEN)) {
 		*error = kn_task_refuse(task);
 		return NULL;

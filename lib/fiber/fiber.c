@@ -31,7 +31,7 @@
 #endif
 
 #if KN_ASAN || KN_TSAN
-#define HALF_AND_HALF KN_NO_SANITIZE KN_NOINLINE
+#define HALF_AND_HALF KN_NO_SANITIZE
 #else
 #define HALF_AND_HALF
 #endif

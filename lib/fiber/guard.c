@@ -15,9 +15,7 @@
  * It is found afterwards, at the next check, and only if the overflow wrote there. */
 #include "fiber/guard.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -38,10 +36,11 @@
 enum { UNKNOWN, WORKS, MISSING };
 static _Atomic int install_state;
 
-/* Can the kernel write to @page? Asked by a call that wants to store the signal mask. */
+/* Can the kernel write to @page? Asked by a call that stores something there and that tools
+ * pass on to the kernel as it is. */
 static bool is_writable(void *page)
 {
-	return syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, page, (size_t)8) == 0;
+	return syscall(SYS_uname, page) == 0;
 }
 
 static int probe_install(void)

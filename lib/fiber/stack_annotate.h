@@ -2,8 +2,7 @@
 /* stack_annotate.h - what checking tools must be told of the memory of stacks.
  *
  * AddressSanitizer: a stack that is not handed out may not be touched, and one that is
- * handed out carries no red zones of those who ran there before. Its leak checker looks
- * for pointers on the stacks of threads only, so each stack is named to it.
+ * handed out carries no red zones of those who ran there before.
  *
  * valgrind: the same; and it has to know the bounds of each stack, to tell a switch from
  * a function with very large locals. */
@@ -14,8 +13,6 @@
 #if KN_ASAN
 void __asan_poison_memory_region(const volatile void *memory, size_t size);
 void __asan_unpoison_memory_region(const volatile void *memory, size_t size);
-void __lsan_register_root_region(const void *memory, size_t size);
-void __lsan_unregister_root_region(const void *memory, size_t size);
 #endif
 #if KN_TSAN
 void __tsan_destroy_fiber(void *fiber);
@@ -24,19 +21,19 @@ void __tsan_destroy_fiber(void *fiber);
 #include <valgrind/memcheck.h>
 #endif
 
-/* For functions that look at memory of others: whatever the tools think of that. */
+/* For functions that look at memory of others: whatever the tools think of that. Not inline,
+ * because clang checks what was inlined as it checks the caller. */
 #if defined(__clang__)
-#define KN_NO_SANITIZE __attribute__((disable_sanitizer_instrumentation))
+#define KN_NO_SANITIZE                                                                      \
+	__attribute__((no_sanitize("address", "thread"), disable_sanitizer_instrumentation, \
+	               noinline))
 #else
-#define KN_NO_SANITIZE __attribute__((no_sanitize_address, no_sanitize_thread))
+#define KN_NO_SANITIZE __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
 #endif
 
 /* @stack is handed out for the first time. */
 static inline void kn_stack_annotate_new(struct kn_stack *stack)
 {
-#if KN_ASAN
-	__lsan_register_root_region(stack->low, kn_stack_size(stack));
-#endif
 #ifdef HAVE_VALGRIND_MEMCHECK_H
 	stack->valgrind_id = VALGRIND_STACK_REGISTER(stack->low, stack->high);
 #endif
@@ -47,7 +44,6 @@ static inline void kn_stack_annotate_new(struct kn_stack *stack)
 static inline void kn_stack_annotate_end(struct kn_stack *stack)
 {
 #if KN_ASAN
-	__lsan_unregister_root_region(stack->low, kn_stack_size(stack));
 	__asan_unpoison_memory_region(stack->low, kn_stack_size(stack));
 #endif
 #if KN_TSAN

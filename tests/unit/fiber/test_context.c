@@ -156,15 +156,15 @@ static uint32_t control_words(void)
 #endif
 
 #ifdef REGISTERS
-/* Computed at run time, in the rounding mode of the moment. */
-static double third(void)
+/* Computed at run time, in the rounding mode of the moment: not moved past its change. */
+__attribute__((noinline)) static double third(void)
 {
 	volatile double one = 1, three = 3;
 
 	return one / three;
 }
 
-static long double long_third(void)
+__attribute__((noinline)) static long double long_third(void)
 {
 	volatile long double one = 1, three = 3;
 
@@ -210,7 +210,9 @@ Test(context, rounding_mode_is_inherited_and_then_each_sides_own)
 	up = look();
 	set_rounding(DOWNWARD);
 	down = look();
-	cr_assert(down.third < up.third);
+	/* valgrind keeps the words, but rounds as it likes. */
+	if (!test_scale(0, 0, 0, 1))
+		cr_assert(down.third < up.third);
 	make_other(round_upward, NULL, seen);
 	set_rounding(NEAREST);
 	kn_context_switch(&thread_context, other_context);

@@ -209,8 +209,8 @@ static void exhaust(size_t size, int at_most)
 
 Test(stack_pool, exhausted_address_space_is_an_error_return, .init = set_up, .fini = tear_down)
 {
-	if (test_scale(0, 0, 0, 1))
-		test_skip("valgrind and emulators have an address space of their own");
+	if (test_scale(0, 1, 1, 1))
+		test_skip("sanitizers and valgrind have an address space of their own");
 	exhaust((size_t)1 << 40, 1000);
 	/* What is small enough fits into the rest. */
 	kn_stack_put(pool, get(0));

@@ -15,6 +15,9 @@ struct command {
 __attribute__((format(printf, 3, 4))) void command_start(struct command *command, const char *name,
                                                          const char *format, ...);
 
+/* What is started from now on begins with this soft limit of descriptors. */
+void command_limit_descriptors(unsigned soft);
+
 /* Reads what it writes to stderr until a line with @part has come. */
 void command_wait_for_line(struct command *command, const char *part);
 

@@ -9,6 +9,7 @@ tests_integration_test_load_SOURCES = \
 	tests/integration/load/test_load.c \
 	tests/integration/load/test_parts.c \
 	tools/load/histogram.c \
-	tools/load/payload.c
+	tools/load/payload.c \
+	tools/load/target.c
 tests_integration_test_load_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_load_LDADD = $(TEST_LIBS)

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* test_parts.c - the histogram and the message content of knit-load, without a network. */
+/* test_parts.c - the parts of knit-load that can be tried alone: the histogram, the content
+ * of messages, the choice of an address. */
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../../../tools/load/histogram.h"
 #include "../../../tools/load/payload.h"
+#include "../../../tools/load/target.h"
+#include "peer.h"
 #include "test.h"
 
 Test(histogram, of_nothing_is_zero)
@@ -133,4 +138,32 @@ Test(payload, differs_between_messages_and_connections)
 			             (unsigned long long)message);
 		}
 	}
+}
+
+/* The loopback has an address of each family; a peer listens on one of them. */
+static void finds_listener(int family)
+{
+	struct peer *peer = peer_start(family, PEER_ECHO, 0);
+	struct sockaddr_storage address;
+	socklen_t length;
+	char port[8];
+
+	if (!peer)
+		test_skip("no loopback of this address family");
+	snprintf(port, sizeof(port), "%u", peer_port(peer));
+	cr_assert_eq(target_find(NULL, port, INT64_C(1000000000), &address, &length), 0);
+	cr_expect_eq(address.ss_family, family);
+	cr_expect_eq(length,
+	             family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+	peer_stop(peer);
+}
+
+Test(target, of_several_addresses_is_one_that_accepts_ipv4)
+{
+	finds_listener(AF_INET);
+}
+
+Test(target, of_several_addresses_is_one_that_accepts_ipv6)
+{
+	finds_listener(AF_INET6);
 }

@@ -315,6 +315,7 @@ KNIT_END_DECLS
 /* Options are keyword arguments: knit_create_task(work, &job, .name = "worker") in C,
  * knit_create_task(work, &job, {.name = "worker"}) in C++20. */
 #ifndef __cplusplus
+/* What the macros below pass on: the coroutine's argument, then .name = value pairs. */
 #define knit_task_arguments(...) \
 	(&(knit_task_options){.size = sizeof(knit_task_options), .arg = __VA_ARGS__})
 #define knit_create_task(coro, ...) knit_create_task_with(coro, knit_task_arguments(__VA_ARGS__))

@@ -26,7 +26,6 @@ static void *run_other(void *arg)
 {
 	(void)arg;
 	bench_pin(1);
-	must(knit_handle_error(knit_loop_call_soon(loops[1], tell, &other_runs)));
 	must(knit_loop_run_forever(loops[1]));
 	return NULL;
 }
@@ -81,6 +80,7 @@ int knit_pingpong(const struct workload *workload, double *ret_value)
 	make_loops();
 	if (pthread_create(&other, NULL, run_other, NULL))
 		bench_die("pthread_create");
+	must(knit_loop_call_soon_threadsafe(loops[1], tell, &other_runs));
 	sem_wait(&other_runs);
 	cpu = bench_cpu_ns();
 	wall_start = bench_now_ns();

@@ -8,7 +8,7 @@
  *   SLEEPING -> node       producer, push   this producer owes the wake-up
  *   0, node  -> node       producer, push   the owner is awake and will look
  *   node     -> 0          owner, take()
- *   0, node  -> CLOSED     owner, close()   final
+ *   any      -> CLOSED     owner, close()   final
  *
  * A wake-up cannot be lost: to wait, the owner must have stored SLEEPING over 0, so no node
  * is in the list, and the first push after that finds the flag, because all changes of one
@@ -88,6 +88,6 @@ struct kn_inbox_node *kn_inbox_close(struct kn_inbox *inbox)
 	uintptr_t word = atomic_exchange_explicit(&inbox->word, KN_INBOX_SHUT,
 	                                          memory_order_acq_rel);
 
-	kn_assert(word != KN_INBOX_SLEEPING);
-	return word == KN_INBOX_SHUT ? NULL : reversed((struct kn_inbox_node *)word);
+	return word & (KN_INBOX_SHUT | KN_INBOX_SLEEPING) ? NULL
+	                                                  : reversed((struct kn_inbox_node *)word);
 }

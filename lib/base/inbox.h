@@ -89,7 +89,9 @@ bool kn_inbox_sleep(struct kn_inbox *inbox);
  * itself to wake the owner: its wake-up has come or will still come, exactly one. */
 bool kn_inbox_awake(struct kn_inbox *inbox);
 
-/* Refuses all later pushes and returns the earlier ones, as take() does. Not between
- * sleep() and awake(). Closing twice returns NULL. */
+/* Refuses all later pushes and returns the earlier ones, as take() does. Closing twice
+ * returns NULL. After sleep(), call awake() first: afterwards it answers false, even if a
+ * wake-up is still on its way. Only where that cannot matter, in the child of a fork() that
+ * met the owner asleep, it may be left out. */
 struct kn_inbox_node *kn_inbox_close(struct kn_inbox *inbox);
 #endif

@@ -44,12 +44,12 @@ static void write_all(const char *text, size_t length)
 void kn_panic(const char *format, ...)
 {
 	char line[512] = PREFIX;
-	size_t length, room = sizeof(line) - 1; /* one byte for the newline */
+	size_t length;
 	abort_hook *call;
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(line + strlen(PREFIX), room - strlen(PREFIX), format, arguments);
+	(void)vsnprintf(line + strlen(PREFIX), sizeof(line) - strlen(PREFIX), format, arguments);
 	va_end(arguments);
 	/* One line, even if a name in it has more. */
 	for (length = 0; line[length]; length++)
@@ -61,7 +61,7 @@ void kn_panic(const char *format, ...)
 		in_hook = true;
 		call(line);
 	} else {
-		line[length++] = '\n';
+		line[length++] = '\n'; /* in place of the 0 */
 		write_all(line, length);
 	}
 	abort();

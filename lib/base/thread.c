@@ -3,60 +3,74 @@
  *
  * __thread variables have no destructors in C, so an armed thread has a value under a
  * pthread key, and the key's destructor does the work. pthreads calls destructors in rounds:
- * one that belongs to somebody else may run after ours and fail in knit once more, which arms
- * the thread again and brings ours round again. The main thread runs destructors only if it
- * calls pthread_exit(); what it keeps is reachable from its kn_self.
+ * what runs after ours, another destructor or one of the hooks, may use the library once
+ * more; that arms the thread again, and the next round sees to what was left. The main
+ * thread runs destructors only if it calls pthread_exit(); what it keeps is reachable from
+ * its kn_self.
  *
+ * There is no lock, so a fork() cannot catch one held by a thread that the child has not.
  * The key is never deleted, so the library must stay mapped as long as a thread does that
  * used it. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include "base/error.h"
 #include "base/thread.h"
 
-#define HOOKS_MAX 4
+typedef void exit_hook(struct kn_thread *);
 
 __thread struct kn_thread kn_self __attribute__((tls_model("initial-exec")));
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Under the lock: */
-static pthread_key_t key;
-static bool have_key;
-static void (*hooks[HOOKS_MAX])(struct kn_thread *);
-static unsigned hook_count;
+static _Atomic(exit_hook *) hooks[KN_THREAD_HOOKS]; /* filled from the front, never emptied */
+static _Atomic(uintptr_t) key_plus_one;             /* 0: there is no key yet */
 
 static void at_exit(void *arg)
 {
 	struct kn_thread *self = arg;
-	void (*call[HOOKS_MAX])(struct kn_thread *);
-	unsigned count;
 
-	pthread_mutex_lock(&lock);
-	count = hook_count;
-	for (unsigned i = 0; i < count; i++)
-		call[i] = hooks[i];
-	pthread_mutex_unlock(&lock);
-
-	while (count)
-		call[--count](self);
-	/* A hook may have failed and left its message. */
-	self->own_message = kn_message_unref(self->own_message);
+	/* First, so that what the hooks leave behind brings another round. */
 	self->exit_armed = false;
+	for (unsigned i = KN_THREAD_HOOKS; i-- > 0;) {
+		exit_hook *hook = atomic_load_explicit(&hooks[i], memory_order_acquire);
+
+		if (hook)
+			hook(self);
+	}
+	self->own_message = kn_message_unref(self->own_message);
+}
+
+/* The key, made by the first thread that asks. One that cannot be had now may be later. */
+static int get_key(pthread_key_t *ret)
+{
+	uintptr_t published = atomic_load_explicit(&key_plus_one, memory_order_acquire);
+	pthread_key_t mine;
+	int error;
+
+	if (!published) {
+		error = pthread_key_create(&mine, at_exit);
+		if (error)
+			return error;
+		if (atomic_compare_exchange_strong_explicit(
+		            &key_plus_one, &published, (uintptr_t)mine + 1, memory_order_acq_rel,
+		            memory_order_acquire))
+			published = (uintptr_t)mine + 1;
+		else
+			pthread_key_delete(mine); /* another thread was faster */
+	}
+	*ret = (pthread_key_t)(published - 1);
+	return 0;
 }
 
 int kn_thread_arm_exit(void)
 {
-	int error = 0;
+	pthread_key_t key;
+	int error;
 
 	if (kn_likely(kn_self.exit_armed))
 		return 0;
-	pthread_mutex_lock(&lock);
-	if (!have_key) {
-		error = pthread_key_create(&key, at_exit);
-		have_key = error == 0;
-	}
-	pthread_mutex_unlock(&lock);
+	error = get_key(&key);
 	if (!error)
 		error = pthread_setspecific(key, &kn_self);
 	if (error)
@@ -67,14 +81,13 @@ int kn_thread_arm_exit(void)
 
 void kn_thread_at_exit(void (*hook)(struct kn_thread *))
 {
-	bool known = false;
+	for (unsigned i = 0; i < KN_THREAD_HOOKS; i++) {
+		exit_hook *there = NULL;
 
-	pthread_mutex_lock(&lock);
-	for (unsigned i = 0; i < hook_count; i++)
-		known |= hooks[i] == hook;
-	if (!known) {
-		kn_assert(hook_count < HOOKS_MAX);
-		hooks[hook_count++] = hook;
+		if (atomic_compare_exchange_strong_explicit(
+		            &hooks[i], &there, hook, memory_order_release, memory_order_relaxed) ||
+		    there == hook)
+			return;
 	}
-	pthread_mutex_unlock(&lock);
+	kn_panic("more than %d hooks for the end of a thread", KN_THREAD_HOOKS);
 }

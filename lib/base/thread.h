@@ -28,7 +28,10 @@ extern __thread struct kn_thread kn_self __attribute__((tls_model("initial-exec"
 /* Sees to it that this thread's end runs the hooks. 0 or a negative errno. */
 int kn_thread_arm_exit(void);
 
-/* @hook runs at the end of every armed thread, the last set first; at most 4, setting one twice
- * is harmless. Hooks may arm the thread and record messages. */
+#define KN_THREAD_HOOKS 8
+
+/* @hook runs at the end of every armed thread, the last set first; at most KN_THREAD_HOOKS,
+ * and setting one twice is harmless. A hook may use the library: if that arms the thread
+ * again, all hooks run again, so they must be prepared to find nothing to do. */
 void kn_thread_at_exit(void (*hook)(struct kn_thread *));
 #endif

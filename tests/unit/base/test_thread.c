@@ -40,9 +40,9 @@ static void hook_d(struct kn_thread *self)
 	note(self == &kn_self ? 'd' : '?');
 }
 
-static void hook_e(struct kn_thread *self)
+static void do_not_hook(struct kn_thread *self)
 {
-	note(self == &kn_self ? 'e' : '?');
+	(void)self;
 }
 
 static void run_thread(void *(*entry)(void *), void *arg)
@@ -109,50 +109,65 @@ Test(thread, a_hook_that_is_set_twice_runs_once)
 	cr_assert_str_eq(trace, "ba");
 }
 
-static void set_five(void *arg)
+#define HOOK(n)                                         \
+	static void hook_##n(struct kn_thread *self)    \
+	{                                               \
+		note(self == &kn_self ? '0' + n : '?'); \
+	}
+HOOK(1)
+HOOK(2) HOOK(3) HOOK(4)
+
+        static void (*const all_hooks[])(struct kn_thread *) = {
+                hook_a, hook_b, hook_c, hook_d, hook_1, hook_2, hook_3, hook_4,
+};
+
+static void set_one_more(void *arg)
 {
 	(void)arg;
-	kn_thread_at_exit(hook_a);
-	kn_thread_at_exit(hook_b);
-	kn_thread_at_exit(hook_c);
-	kn_thread_at_exit(hook_d);
-	kn_thread_at_exit(hook_e);
+	for (int i = 0; i < KN_THREAD_HOOKS; i++)
+		kn_thread_at_exit(all_hooks[i]);
+	kn_thread_at_exit(do_not_hook);
 }
 
-Test(thread, four_hooks_are_all_there_is_room_for)
+Test(thread, there_is_room_for_so_many_hooks_and_no_more)
 {
 	int result;
 
-	test_death(set_five, NULL, "broken invariant");
-	kn_thread_at_exit(hook_a);
-	kn_thread_at_exit(hook_b);
-	kn_thread_at_exit(hook_c);
-	kn_thread_at_exit(hook_d);
+	cr_assert_eq(sizeof(all_hooks) / sizeof(all_hooks[0]), KN_THREAD_HOOKS);
+	test_death(set_one_more, NULL, "more than 8 hooks");
+	for (int i = 0; i < KN_THREAD_HOOKS; i++)
+		kn_thread_at_exit(all_hooks[i]);
 	run_thread(arm, &result);
-	cr_assert_str_eq(trace, "dcba");
+	cr_assert_str_eq(trace, "4321dcba");
 }
 
 /* ---- the thread's own message ------------------------------------------------------- */
 
 static pthread_key_t late_key;
-static int late_rounds;
+static int late_rounds, hook_calls;
 
-/* pthreads calls destructors in rounds, and those of one round in an order of its own. In the
- * second round ours is through. */
-static void look_late(void *arg)
+/* A destructor of somebody else. pthreads calls destructors in rounds, and those of one
+ * round in an order of its own; from the second round on, ours has been called before. */
+static void fail_late(void *arg)
 {
 	if (++late_rounds == 1) {
 		pthread_setspecific(late_key, arg);
 		return;
 	}
 	note(kn_self.own_message ? 'M' : 'm');
-	note(kn_self.exit_armed ? 'E' : 'e');
 	if (late_rounds == 2) {
-		/* A failure as late as this is freed too. */
 		knit_raise(EIO, "late");
-		note(kn_self.own_message ? 'M' : 'm');
+		note(kn_self.own_message ? 'R' : 'r');
 		pthread_setspecific(late_key, arg);
 	}
+}
+
+static void fail_in_hook(struct kn_thread *self)
+{
+	if (++hook_calls == 1)
+		note(self->own_message ? 'H' : 'h');
+	if (hook_calls <= 2)
+		knit_raise(EPIPE, "in a hook");
 }
 
 static void *fail_and_end(void *arg)
@@ -164,23 +179,17 @@ static void *fail_and_end(void *arg)
 	return NULL;
 }
 
-static void fail_at_exit(struct kn_thread *self)
+Test(thread, what_a_thread_recorded_is_freed_however_late)
 {
-	note(self->own_message ? 'M' : 'm');
-	knit_raise(EPIPE, "in a hook");
-	note('h');
-}
-
-Test(thread, what_a_thread_recorded_is_freed_at_its_end)
-{
-	cr_assert_eq(pthread_key_create(&late_key, look_late), 0);
-	kn_thread_at_exit(fail_at_exit);
+	cr_assert_eq(pthread_key_create(&late_key, fail_late), 0);
+	kn_thread_at_exit(fail_in_hook);
 	run_thread(fail_and_end, &late_key);
-	/* At first not armed, then armed. The hook sees the message and leaves one of its own.
-	 * In the second round nothing is left, and the late failure arms the thread again: the
-	 * hook sees that message too, and in the third round nothing is left again. */
-	cr_assert_str_eq(trace, "eEMhmeMMhme");
+	/* Not armed at first; raising arms. The hook finds the message, and what it leaves is
+	 * gone in the second round. There the foreign destructor fails and the hook fails
+	 * again, and all of that is gone in the third. */
+	cr_assert_str_eq(trace, "eEHmRm");
 	cr_assert_eq(late_rounds, 3);
+	cr_assert_eq(hook_calls, 3);
 	pthread_key_delete(late_key);
 }
 

@@ -35,6 +35,7 @@ void kn_tasks_attach(struct knit_loop *loop)
 		return;
 	kn_slab_init(&loop->futures, sizeof(struct knit_future), &kn_freed_loop, QUARANTINE);
 	kn_slab_init(&loop->tasks, sizeof(struct kn_task), &kn_freed_loop, QUARANTINE);
+	kn_task_name_overflows();
 	loop->unwind = kn_tasks_unwind;
 	loop->describe_tasks = kn_tasks_describe;
 	loop->drop_ready = kn_done_callback_drop;

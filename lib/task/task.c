@@ -6,10 +6,41 @@
 #include "task/task.h"
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include "base/alloc.h"
 #include "base/options.h"
 
 #define NUMBERS_A_BLOCK 256 /* task numbers that a loop takes at once */
+
+/* ---- the name of a task whose stack overflows ----------------------------------- */
+
+/* Runs in a signal handler, on whatever the overflow left: reads memory, and no more. */
+static void name_running_task(char *buffer, size_t size)
+{
+	const struct kn_task *task = kn_task_of(kn_self.task);
+	char digits[24], *digit = digits + sizeof(digits) - 1;
+	uint64_t number;
+
+	buffer[0] = '\0';
+	if (!kn_self.task)
+		return;
+	if (task->name) {
+		strncat(buffer, task->name, size - 1);
+		return;
+	}
+	*digit = '\0';
+	number = task->number;
+	do
+		*--digit = (char)('0' + number % 10);
+	while (number /= 10);
+	strncat(buffer, "Task-", size - 1);
+	strncat(buffer, digit, size - 1 - strlen(buffer));
+}
+
+void kn_task_name_overflows(void)
+{
+	kn_overflow_set_namer(name_running_task);
+}
 
 /* ---- steps --------------------------------------------------------------------------- */
 

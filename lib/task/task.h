@@ -150,6 +150,9 @@ KN_NODISCARD struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *c
                                             const knit_task_options *options, unsigned references,
                                             int *error);
 
+/* Has the report of a stack overflow name the running task. */
+void kn_task_name_overflows(void);
+
 /* Ends a task that does not run: what its coroutine returned, or would have. */
 void kn_task_finish(struct kn_task *task, intptr_t outcome);
 

@@ -89,6 +89,9 @@ static int release_kernel(struct knit_loop *loop, int64_t deadline)
 	kn_loop_settle_wakes(loop);
 	close(loop->wake_fd);
 	loop->wake_fd = -1;
+	if (loop->host_fd >= 0)
+		close(loop->host_fd);
+	loop->host_fd = -1;
 	return 0;
 }
 
@@ -106,7 +109,8 @@ int knit_loop_close(knit_loop *loop)
 	if (loop->running || loop->phase != KN_OPEN || (kn_self.loop && has_tasks(loop)))
 		return -KNIT_ERUNNING;
 	loop->phase = KN_CLOSING;
-	loop->parked = false;
+	if (loop->parked)
+		(void)kn_loop_resume(loop);
 	kn_self.loop = loop;
 	kn_self.task = NULL;
 	kn_self.message = NULL;

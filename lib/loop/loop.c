@@ -35,6 +35,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	atomic_init(&loop->owner, &kn_self);
 	atomic_init(&loop->refs, 1);
 	loop->wake_fd = -1;
+	loop->host_fd = -1;
 }
 
 /* Everything a loop is made of, or a negative errno with what there is left to clean up. */
@@ -51,7 +52,7 @@ static int acquire(struct knit_loop *loop, const knit_loop_options *options)
 		kn_message_record(kn_message_new(NULL, 0, -r, "%s", why));
 		return r;
 	}
-	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0)
 		return -errno;
 	return kn_registry_add(loop);
@@ -66,6 +67,8 @@ static void release(struct knit_loop *loop)
 		kn_engine_free(loop->engine);
 	if (loop->wake_fd >= 0)
 		close(loop->wake_fd);
+	if (loop->host_fd >= 0)
+		close(loop->host_fd);
 	if (loop->stacks)
 		kn_stack_pool_free(loop->stacks);
 	kn_heap_done(&loop->timers);

@@ -65,7 +65,6 @@ struct knit_loop {
 	bool now_valid;
 	bool stopping;
 	bool parked;   /* hosted, between passes: what becomes ready must make the fd readable */
-	bool hosted;   /* knit_loop_fd() was called */
 	bool bound;    /* it has run: the owner is final */
 	bool running;  /* on the owner's stack */
 	uint8_t phase; /* enum kn_phase */
@@ -80,9 +79,11 @@ struct knit_loop {
 	uint32_t id;         /* of this loop, unique in the process */
 
 	/* waking */
-	int wake_fd;          /* eventfd, owned; never read before the loop is closed */
+	int wake_fd;          /* eventfd, owned */
 	struct kn_op wake_op; /* a multishot poll of it */
+	int host_fd;          /* epoll, owned; what a host polls; -1 unless it asked */
 	uint64_t wakes_owed;  /* writes to it that were or will be made */
+	uint64_t wakes_taken; /* of these, read */
 	unsigned own_ops;     /* operations in flight that are no reason to wait: the poll */
 	unsigned remote;      /* calls to other loops that have not been answered */
 
@@ -139,6 +140,10 @@ static inline void kn_loop_demand(const struct knit_loop *loop, const char *func
 /* ---- making things ready (owner) ----------------------------------------------------- */
 
 KN_COLD void kn_loop_unpark(struct knit_loop *loop);
+/* A parked loop goes on by itself. True if somebody is writing to its eventfd. */
+bool kn_loop_resume(struct knit_loop *loop);
+/* Leaves a hosted loop to its host: see host.c. */
+void kn_loop_park(struct knit_loop *loop);
 
 static inline void kn_loop_ready(struct knit_loop *loop, struct kn_ready *ready)
 {
@@ -202,6 +207,8 @@ void kn_callbacks_drop(struct knit_loop *loop);
 
 /* Writes to the eventfd. Any thread; async-signal-safe. */
 void kn_loop_wake(struct knit_loop *loop);
+/* Takes the eventfd back to 0. */
+void kn_loop_take_wakes(struct knit_loop *loop);
 /* Waits until all writes to the eventfd that are owed have been made. Closed loops only. */
 void kn_loop_settle_wakes(struct knit_loop *loop);
 

@@ -9,6 +9,7 @@
  * version number, and keeps malloc and its cross-thread free out of the steady state. */
 #include "loop/post.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -38,17 +39,25 @@ void kn_loop_wake(struct knit_loop *loop)
 	while (n < 0 && errno == EINTR);
 }
 
-/* The eventfd is never read while the loop lives, so its counter is the number of writes. */
+void kn_loop_take_wakes(struct knit_loop *loop)
+{
+	uint64_t count;
+
+	if (read(loop->wake_fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		loop->wakes_taken += count;
+}
+
+/* Each write adds 1 to the eventfd, so what was read of it is the number of writes. */
 void kn_loop_settle_wakes(struct knit_loop *loop)
 {
-	uint64_t owed, made = 0, count;
+	struct pollfd polled = {.fd = loop->wake_fd, .events = POLLIN};
+	uint64_t owed;
 
 	owed = loop->wakes_owed + atomic_load_explicit(&loop->signal_wakes, memory_order_acquire);
-	while (made < owed) {
-		if (read(loop->wake_fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
-			made += count;
-		else if (errno != EINTR)
-			break;
+	kn_loop_take_wakes(loop);
+	while (loop->wakes_taken < owed) {
+		(void)poll(&polled, 1, -1);
+		kn_loop_take_wakes(loop);
 	}
 }
 

@@ -32,6 +32,11 @@ static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 
 	if (loop->stacks)
 		kn_stack_pool_trim(loop->stacks, false);
+	if (kn_unlikely(!loop->own_ops)) {
+		r = kn_loop_arm_wake(loop);
+		if (r < 0)
+			return r;
+	}
 	if (!kn_inbox_sleep(&loop->inbox))
 		return enter(loop, false, KNIT_FOREVER);
 	loop->counters.sleeps++;
@@ -152,10 +157,8 @@ static void wake_complete(struct kn_op *op)
 
 	if (op->more)
 		return;
+	/* The kernel may end a multishot at any time. The next wait arms it anew. */
 	loop->own_ops--;
-	/* The kernel may end a multishot at any time; the eventfd stays armed all the same. */
-	if (loop->phase == KN_OPEN)
-		(void)!kn_loop_arm_wake(loop);
 }
 
 int kn_loop_arm_wake(struct knit_loop *loop)
@@ -164,6 +167,9 @@ int kn_loop_arm_wake(struct knit_loop *loop)
 
 	if (loop->own_ops)
 		return 0;
+	/* Wake-ups of before would end the wait at once. What they were for is still to be seen,
+	 * since the loop has not announced yet that it sleeps. */
+	kn_loop_take_wakes(loop);
 	loop->wake_op = (struct kn_op){
 	        .opcode = KN_OP_POLL,
 	        .multishot = true,
@@ -252,7 +258,7 @@ int kn_loop_begin_run(struct knit_loop *loop)
 		return r;
 	block_sigpipe(loop);
 	if (loop->parked)
-		kn_loop_unpark(loop);
+		(void)kn_loop_resume(loop);
 	kn_fiber_init_thread(&loop->fiber);
 	loop->running = true;
 	atomic_store_explicit(&loop->is_running, true, memory_order_relaxed);
@@ -265,6 +271,8 @@ void kn_loop_end_run(struct knit_loop *loop)
 	kn_self.loop = NULL;
 	loop->running = false;
 	atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
+	if (loop->host_fd >= 0)
+		kn_loop_park(loop);
 	unblock_sigpipe(loop);
 }
 

@@ -1,2 +1,8 @@
 # The unit tests of lib/loop, one file a line.
-loop_tests =
+loop_tests = \
+	tests/unit/loop/rig.c \
+	tests/unit/loop/rig.h \
+	tests/unit/loop/test_fairness.c \
+	tests/unit/loop/test_handles.c \
+	tests/unit/loop/test_host.c \
+	tests/unit/loop/test_passes.c

@@ -1,1 +1,22 @@
-# The conformance tests, one a line.
+# The conformance tests: asyncio's rules and traces, one file a line.
+conformance_tests = \
+	tests/conformance/common.c \
+	tests/conformance/common.h \
+	tests/conformance/test_cancel_more_rules.c \
+	tests/conformance/test_cancel_rules.c \
+	tests/conformance/test_future_rules.c \
+	tests/conformance/test_loop_rules.c \
+	tests/conformance/test_ownership.c \
+	tests/conformance/test_program_rules.c \
+	tests/conformance/test_retrieval_rules.c \
+	tests/conformance/test_run_rules.c \
+	tests/conformance/test_task_rules.c \
+	tests/conformance/test_timer_rules.c
+
+if ENGINE
+check_PROGRAMS += tests/conformance/test-conformance
+program_tests += tests/conformance/test-conformance
+endif
+tests_conformance_test_conformance_SOURCES = $(conformance_tests)
+tests_conformance_test_conformance_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_conformance_test_conformance_LDADD = $(TEST_LIBS)

@@ -2,7 +2,7 @@
 if ENGINE
 example_programs = tests/examples/work tests/examples/three tests/examples/loops
 check_PROGRAMS += $(example_programs)
-TESTS += tests/examples/examples.sh
+program_tests += tests/examples/examples.sh
 endif
 tests_examples_work_SOURCES = tests/examples/work.c
 tests_examples_work_LDADD = libknit.la

@@ -1,2 +1,10 @@
 # The unit tests of lib/io, one file a line.
-io_tests =
+io_tests = \
+	tests/unit/io/rig.c \
+	tests/unit/io/rig.h \
+	tests/unit/io/test_close.c \
+	tests/unit/io/test_datagram.c \
+	tests/unit/io/test_file.c \
+	tests/unit/io/test_outside.c \
+	tests/unit/io/test_poll.c \
+	tests/unit/io/test_stream.c

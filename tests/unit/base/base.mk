@@ -7,6 +7,8 @@ base_tests = \
 	tests/unit/base/test_heap.c \
 	tests/unit/base/test_inbox.c \
 	tests/unit/base/test_inbox_model.c \
+	tests/unit/base/test_inbox_threads.c \
 	tests/unit/base/test_list.c \
+	tests/unit/base/test_options.c \
 	tests/unit/base/test_slab.c \
 	tests/unit/base/test_thread.c

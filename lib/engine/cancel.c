@@ -2,13 +2,22 @@
 /* cancel.c - cancelling an operation, and ending all of them.
  *
  * A cancellation names its operation by user data, which is its address and hence
- * unique: the kernel finds it by a hash. By descriptor it would search them all. */
+ * unique: the kernel finds it by a hash. By descriptor it would search them all.
+ *
+ * The kernel may answer that it found nothing although the operation goes on: one that is
+ * between two attempts (a connect to a Unix socket whose backlog is full makes a hundred) is in
+ * none of the places where the kernel looks. And one that runs in a worker thread gets a signal,
+ * which it may overlook. So a cancellation that failed is repeated as long as the operation
+ * is in flight, after a pause that doubles from 1 to 128 ms. */
 #include <errno.h>
 #include "engine/uring.h"
 
 /* drain() asks again for what the kernel could not cancel the first time (a worker thread
  * had just taken it) when nothing has completed for so long. */
 #define ASK_AGAIN (10 * 1000 * 1000) /* ns */
+
+#define PAUSE_FIRST (1000 * 1000) /* ns */
+#define PAUSE_MAX   (128 * PAUSE_FIRST)
 
 void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op)
 {
@@ -23,6 +32,7 @@ void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op)
 		return;
 	case KN_OP_SENT:
 		op->cancel_requested = true;
+		kn_list_del(&op->waiting);
 		kn_uring_send_cancel(engine, op);
 		return;
 	default:
@@ -30,13 +40,35 @@ void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op)
 	}
 }
 
-void kn_cancel_answered(struct kn_op *op, int result)
+void kn_cancel_answered(struct kn_engine *engine, struct kn_op *op, int result)
 {
+	int64_t now;
+
 	op->due--;
-	/* Not found, or running in a worker thread: it ends by itself, most likely. Whoever
-	 * does not want to rely on that may ask again. */
-	if (op->due && result < 0)
-		op->cancel_requested = false;
+	if (kn_likely(!op->due || result >= 0))
+		return;
+	/* Most likely it ends by itself, before the pause is over. */
+	op->cancel_requested = false;
+	if (kn_list_empty(&engine->unheard)) {
+		now = kn_deadline_now();
+		if (now > engine->ask_at + 2 * engine->ask_pause)
+			engine->ask_pause = PAUSE_FIRST;
+		else if (engine->ask_pause < PAUSE_MAX)
+			engine->ask_pause *= 2;
+		engine->ask_at = now + engine->ask_pause;
+	}
+	kn_list_add_tail(&engine->unheard, &op->waiting);
+}
+
+void kn_cancel_ask_again(struct kn_engine *engine)
+{
+	struct kn_op *op;
+
+	if (kn_deadline_now() < engine->ask_at)
+		return;
+	/* Answers come in at a reap only, so this ends. */
+	while ((op = kn_list_first(&engine->unheard, struct kn_op, waiting)))
+		kn_engine_cancel(engine, op);
 }
 
 static void cancel_one(struct kn_engine *engine, struct kn_op *op)

@@ -53,7 +53,7 @@ static void take_internal(struct kn_engine *engine, uint64_t user_data, int resu
 	enum kn_tag tag = (enum kn_tag)(user_data & KN_TAG_MASK);
 
 	if (tag == KN_TAG_CANCEL)
-		kn_cancel_answered(op_of(user_data), result);
+		kn_cancel_answered(engine, op_of(user_data), result);
 	else
 		kn_deadline_completed(engine, tag);
 }
@@ -215,7 +215,7 @@ static unsigned reap_one(struct kn_engine *engine, const struct io_uring_cqe *cq
 	case KN_TAG_OP:
 		return offer(engine, op, result, more);
 	case KN_TAG_CANCEL:
-		kn_cancel_answered(op, result);
+		kn_cancel_answered(engine, op, result);
 		if (op->due)
 			return 0;
 		finish(engine, op);

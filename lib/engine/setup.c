@@ -141,6 +141,7 @@ int kn_engine_new(struct kn_engine **ret, const struct kn_engine_options *option
 	}
 	kn_list_init(&engine->waiting);
 	kn_list_init(&engine->finished);
+	kn_list_init(&engine->unheard);
 	kn_inflight_init(engine);
 	engine->timer_at = INT64_MAX;
 	engine->wait_span = INT64_MAX;

@@ -234,6 +234,12 @@ static bool set_deadline(struct kn_engine *engine, int64_t deadline)
 	/* What is not in the kernel cannot wake us. */
 	if (!kn_list_empty(&engine->waiting) && engine->wait_span > NAP)
 		engine->wait_span = NAP;
+	if (kn_unlikely(!kn_list_empty(&engine->unheard))) {
+		int64_t pause = engine->ask_at - kn_deadline_now();
+
+		if (engine->wait_span > pause)
+			engine->wait_span = pause > 0 ? pause : 1;
+	}
 	/* Making room for the timer's entry may have brought completions. */
 	return engine->wait_span > 0 && !kn_reap_pending(engine);
 }
@@ -270,6 +276,8 @@ int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
 		bool sleep;
 
 		kn_reap_internal(engine);
+		if (kn_unlikely(!kn_list_empty(&engine->unheard)))
+			kn_cancel_ask_again(engine);
 		sleep = wait && !kn_reap_pending(engine) && !kn_uring_kept_back(engine) &&
 		        set_deadline(engine, deadline);
 		unsent = kn_uring_unsent(engine);

@@ -55,6 +55,9 @@ struct kn_engine {
 	unsigned sq_seen;        /* the kernel's head when it was last looked at */
 	struct kn_list waiting;  /* FIFO of op->waiting, states QUEUED and CANCEL_QUEUED */
 	struct kn_list finished; /* FIFO of op->waiting, state CANCELLED */
+	struct kn_list unheard;  /* op->waiting, state SENT: to be cancelled once more */
+	int64_t ask_at;          /* when; see cancel.c */
+	int64_t ask_pause;       /* before that, ns */
 	size_t in_flight;
 	unsigned enter_flags;
 	int enter_fd;
@@ -167,7 +170,9 @@ bool kn_reap_pending(const struct kn_engine *engine);
 
 /* The kernel's answer to the cancellation of @op, which is completed by the caller if
  * op->due is 0 then. */
-void kn_cancel_answered(struct kn_op *op, int result);
+void kn_cancel_answered(struct kn_engine *engine, struct kn_op *op, int result);
+/* Repeats the cancellations that failed, if it is time to. */
+void kn_cancel_ask_again(struct kn_engine *engine);
 
 /* ---- inflight.c ---- */
 

@@ -20,6 +20,7 @@ enum exit_status { EXIT_GOOD, EXIT_FAILED, EXIT_USAGE };
 struct options {
 	const char *patterns[PATTERNS_MAX];
 	int pattern_count;
+	const char *peer; /* a pattern; NULL: not given */
 	int runs;
 	bool lists, with_raw, is_json;
 };
@@ -37,6 +38,7 @@ static void print_help(void)
 	       "  --workload NAME  only this one; may be repeated, and be a pattern like 'W6*'\n"
 	       "  --runs N         runs of each, of which the median is told (%d)\n"
 	       "  --raw            the references as well, and knit's ratio to each\n"
+	       "  --peer NAME      only rows of this one, references too; may be a pattern\n"
 	       "  --list           print what there is and exit\n"
 	       "  --json           print one JSON object\n"
 	       "  --help           print this and exit\n\n"
@@ -53,8 +55,11 @@ static int complain(const char *text, const char *argument)
 	return EXIT_USAGE;
 }
 
-static bool is_wanted(const struct options *options, const struct workload *workload)
+static bool is_wanted(const struct options *options, const struct workload *workload,
+                      const char *peer)
 {
+	if (options->peer && fnmatch(options->peer, peer, 0) != 0)
+		return false;
 	if (options->pattern_count == 0)
 		return true;
 	for (int i = 0; i < options->pattern_count; i++) {
@@ -68,11 +73,10 @@ static void add_rows(struct rows *rows, const struct options *options, const str
                      const char *peer)
 {
 	for (; table->name && rows->count < ROWS_MAX; table++) {
-		if (is_wanted(options, table))
-			rows->figures[rows->count++] = (struct figure){
-			        .workload = table,
-			        .peer = table->peer ? table->peer : peer,
-			};
+		const char *its_peer = table->peer ? table->peer : peer;
+		if (is_wanted(options, table, its_peer))
+			rows->figures[rows->count++] = (struct figure){.workload = table,
+			                                               .peer = its_peer};
 	}
 }
 
@@ -170,9 +174,10 @@ static enum exit_status run_all(struct rows *rows, const struct options *options
 /* 0 to go on, or the exit status plus 1. */
 static int parse(struct options *options, int argc, char **argv)
 {
-	enum { WORKLOAD, RUNS_OPTION, RAW, LIST, JSON, HELP };
+	enum { WORKLOAD, PEER, RUNS_OPTION, RAW, LIST, JSON, HELP };
 	static const struct option table[] = {
 	        [WORKLOAD] = {"workload", required_argument, NULL, WORKLOAD},
+	        [PEER] = {"peer", required_argument, NULL, PEER},
 	        [RUNS_OPTION] = {"runs", required_argument, NULL, RUNS_OPTION},
 	        [RAW] = {"raw", no_argument, NULL, RAW},
 	        [LIST] = {"list", no_argument, NULL, LIST},
@@ -191,6 +196,9 @@ static int parse(struct options *options, int argc, char **argv)
 			if (options->pattern_count == PATTERNS_MAX)
 				return 1 + complain("too many --workload", NULL);
 			options->patterns[options->pattern_count++] = optarg;
+			break;
+		case PEER:
+			options->peer = optarg;
 			break;
 		case RUNS_OPTION:
 			runs = strtol(optarg, &end, 10);
@@ -230,7 +238,7 @@ int main(int argc, char **argv)
 	bench_remember_cpus();
 	add_rows(&rows, &options, knit_workloads, "knit");
 	rows.knit_count = rows.count;
-	if (options.with_raw || options.lists)
+	if (options.with_raw || options.lists || options.peer)
 		add_rows(&rows, &options, raw_workloads, "raw");
 	if (rows.count == 0)
 		return complain("no such workload (references need --raw; see --list)", NULL);

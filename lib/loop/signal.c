@@ -2,10 +2,11 @@
 /* signal.c - signals as callbacks: one dispatcher for the process, handlers on any loop.
  *
  * The kernel delivers a signal to some thread, which may hold any lock. So the action does
- * three things only: it finds the loops that want the signal in an immutable array, sets a bit
- * in each, and writes each one's eventfd. Arrays are replaced, never changed; an old one is
- * freed when no action runs any more, which @active counts. For the same reason a loop can be
- * closed: once its handlers are gone, nobody writes to its eventfd. */
+ * three things only: it finds the loops that want the signal in an array, sets a bit in each, and
+ * writes each one's eventfd. A loop that is gone leaves an empty place in the array, so removing
+ * needs no memory; one that has outgrown it gets another array. @active counts the actions that
+ * run: at 0 nobody looks at an old array or at a loop that was removed, so that the one can be
+ * freed and the other closed. */
 #include "loop/signal.h"
 #include <errno.h>
 #include <pthread.h>
@@ -25,14 +26,15 @@ struct handler {
 };
 
 struct targets {
-	size_t count;
-	struct knit_loop *loops[];
+	size_t room;
+	_Atomic(struct knit_loop *) loops[]; /* NULL: an empty place */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(struct targets *) table[SIGNALS + 1]; /* by number; NULL: not ours */
 static struct sigaction before[SIGNALS + 1];         /* the action that ours replaced */
 static atomic_uint active;                           /* actions that run now */
+static sigset_t mask_before_fork;                    /* of the forking thread; under the lock */
 
 static void action(int signum)
 {
@@ -41,9 +43,11 @@ static void action(int signum)
 
 	atomic_fetch_add(&active, 1);
 	targets = atomic_load(&table[signum]);
-	for (size_t i = 0; targets && i < targets->count; i++) {
-		struct knit_loop *loop = targets->loops[i];
+	for (size_t i = 0; targets && i < targets->room; i++) {
+		struct knit_loop *loop = atomic_load(&targets->loops[i]);
 
+		if (!loop)
+			continue;
 		atomic_fetch_or(&loop->signals_pending, UINT64_C(1) << (signum - 1));
 		atomic_fetch_add(&loop->signal_wakes, 1);
 		kn_loop_wake(loop);
@@ -52,69 +56,87 @@ static void action(int signum)
 	errno = saved;
 }
 
+/* Waits until no action uses what was taken out of the table. */
+static void settle(void)
+{
+	while (atomic_load(&active))
+		sched_yield();
+}
+
 /* Puts @next (owned from here on) in the place of the array of @signum. Locked. */
 static void replace(int signum, struct targets *next)
 {
 	struct targets *old = atomic_exchange(&table[signum], next);
 
-	while (atomic_load(&active))
-		sched_yield();
+	settle();
 	kn_free(old);
 }
 
-static int add_target(int signum, struct knit_loop *loop)
+/* The place of @loop (NULL: an empty one), or NULL. */
+static _Atomic(struct knit_loop *) *place_of(struct targets *targets, struct knit_loop *loop)
 {
-	struct targets *old = atomic_load(&table[signum]), *next;
-	size_t count = old ? old->count : 0;
+	for (size_t i = 0; targets && i < targets->room; i++)
+		if (atomic_load(&targets->loops[i]) == loop)
+			return &targets->loops[i];
+	return NULL;
+}
+
+static struct targets *enlarged(const struct targets *old)
+{
+	size_t count = old ? old->room : 0, room = count ? 2 * count : 4;
+	struct targets *next = kn_malloc(sizeof(*next) + room * sizeof(next->loops[0]));
+
+	if (!next)
+		return NULL;
+	next->room = room;
+	for (size_t i = 0; i < room; i++)
+		atomic_init(&next->loops[i], i < count ? atomic_load(&old->loops[i]) : NULL);
+	return next;
+}
+
+static int install(int signum)
+{
 	struct sigaction sa;
 
-	next = kn_malloc(sizeof(*next) + (count + 1) * sizeof(next->loops[0]));
-	if (!next)
-		return -ENOMEM;
-	if (count)
-		memcpy(next->loops, old->loops, count * sizeof(next->loops[0]));
-	next->loops[count] = loop;
-	next->count = count + 1;
-	replace(signum, next);
-	if (count)
-		return 0;
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_handler = action;
 	sa.sa_flags = SA_RESTART | SA_ONSTACK;
 	sigfillset(&sa.sa_mask);
-	if (sigaction(signum, &sa, &before[signum]) < 0) {
-		int r = -errno;
+	return sigaction(signum, &sa, &before[signum]) < 0 ? -errno : 0;
+}
 
-		replace(signum, NULL);
-		return r;
+static int add_target(int signum, struct knit_loop *loop)
+{
+	struct targets *targets = atomic_load(&table[signum]);
+	bool first = !targets;
+	int r = 0;
+
+	if (!place_of(targets, NULL)) {
+		targets = enlarged(targets);
+		if (!targets)
+			return -ENOMEM;
+		replace(signum, targets);
 	}
-	return 0;
+	atomic_store(place_of(targets, NULL), loop);
+	if (first) {
+		r = install(signum);
+		if (r < 0)
+			replace(signum, NULL);
+	}
+	return r;
 }
 
 static void remove_target(int signum, struct knit_loop *loop)
 {
-	struct targets *old = atomic_load(&table[signum]), *next = NULL;
+	struct targets *targets = atomic_load(&table[signum]);
 
-	if (old->count == 1) {
-		sigaction(signum, &before[signum], NULL);
-	} else {
-		next = kn_malloc(sizeof(*next) + old->count * sizeof(next->loops[0]));
-		if (!next) {
-			/* Shrinking in place is safe once no action looks at the array. */
-			while (atomic_load(&active))
-				sched_yield();
-			next = old;
-		}
-		size_t n = 0;
-
-		for (size_t i = 0; i < old->count; i++)
-			if (old->loops[i] != loop)
-				next->loops[n++] = old->loops[i];
-		next->count = n;
-		if (next == old)
+	atomic_store(place_of(targets, loop), NULL);
+	settle();
+	for (size_t i = 0; i < targets->room; i++)
+		if (atomic_load(&targets->loops[i]))
 			return;
-	}
-	replace(signum, next);
+	sigaction(signum, &before[signum], NULL);
+	replace(signum, NULL);
 }
 
 static bool valid(int signum)
@@ -229,24 +251,33 @@ void kn_signals_close(struct knit_loop *loop)
 		handler_free(loop, kn_list_entry(node, struct handler, link));
 }
 
+/* A signal that reached the child before its actions are its own would wake the parent's loops:
+ * it waits until they are. */
 void kn_signals_before_fork(void)
 {
+	sigset_t all;
+
 	pthread_mutex_lock(&lock);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask_before_fork);
 }
 
 void kn_signals_after_fork_in_parent(void)
 {
+	pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
 	pthread_mutex_unlock(&lock);
 }
 
 void kn_signals_after_fork_in_child(void)
 {
+	/* Actions of the parent's other threads. */
+	atomic_store(&active, 0);
 	for (int signum = 1; signum <= SIGNALS; signum++) {
 		if (!atomic_load(&table[signum]))
 			continue;
-		atomic_store(&table[signum], NULL);
 		sigaction(signum, &before[signum], NULL);
+		replace(signum, NULL);
 	}
-	atomic_store(&active, 0);
+	pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
 	pthread_mutex_unlock(&lock);
 }

@@ -3,6 +3,7 @@
 #include "unit/loop/rig.h"
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -51,7 +52,7 @@ void rig_block(int64_t ns)
 		;
 }
 
-/* ---- callbacks --------------------------------------------------------------------------- */
+/* ---- callbacks ---- */
 
 char rig_trace[4096];
 
@@ -92,7 +93,34 @@ void rig_count_exception(knit_loop *loop, const knit_exception_context *context,
 	rig_count(counter);
 }
 
-/* ---- threads ------------------------------------------------------------------------------- */
+/* ---- signals ---- */
+
+atomic_int rig_action_calls;
+
+static void count_action(int signum)
+{
+	(void)signum;
+	atomic_fetch_add(&rig_action_calls, 1);
+}
+
+void rig_set_action(int signum)
+{
+	struct sigaction sa = {.sa_handler = count_action};
+
+	sigemptyset(&sa.sa_mask);
+	sigaddset(&sa.sa_mask, SIGHUP);
+	cr_assert_eq(sigaction(signum, &sa, NULL), 0);
+}
+
+bool rig_is_action(int signum)
+{
+	struct sigaction sa;
+
+	cr_assert_eq(sigaction(signum, NULL, &sa), 0);
+	return sa.sa_handler == count_action && sigismember(&sa.sa_mask, SIGHUP) == 1;
+}
+
+/* ---- threads ---- */
 
 pthread_t rig_thread(void *(*body)(void *), void *arg)
 {
@@ -158,7 +186,7 @@ void worker_stop(struct worker *worker)
 	worker->loop = knit_loop_unref(worker->loop);
 }
 
-/* ---- processes ------------------------------------------------------------------------------- */
+/* ---- processes ---- */
 
 static atomic_int *failed_line;
 

@@ -15,7 +15,7 @@
 #include "knit/thread.h"
 #include "test.h"
 
-/* ---- waiting ---------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 /* CLOCK_MONOTONIC in ns. */
 int64_t rig_now(void);
@@ -32,7 +32,7 @@ bool rig_is_set(void *atomic_int_);
 /* Spins until CLOCK_MONOTONIC has moved on by @ns: code that blocks its loop. */
 void rig_block(int64_t ns);
 
-/* ---- callbacks --------------------------------------------------------------------------- */
+/* ---- callbacks ---- */
 
 /* Adds one to the int. */
 void rig_count(void *int_);
@@ -50,7 +50,16 @@ void rig_ignore_exception(knit_loop *loop, const knit_exception_context *context
 /* Counts what is reported in the int. */
 void rig_count_exception(knit_loop *loop, const knit_exception_context *context, void *int_);
 
-/* ---- threads ------------------------------------------------------------------------------- */
+/* ---- signals ---- */
+
+/* An action of the test's own for the signal: what is there before the library's. */
+void rig_set_action(int signum);
+/* Is it the one that acts now? */
+bool rig_is_action(int signum);
+/* How often it did. */
+extern atomic_int rig_action_calls;
+
+/* ---- threads ---- */
 
 /* A thread that makes a loop, runs it until it is stopped, and closes it. */
 struct worker {
@@ -75,7 +84,7 @@ void *rig_on_thread(void *(*body)(void *), void *arg);
 pthread_t rig_thread(void *(*body)(void *), void *arg);
 void *rig_join(pthread_t thread);
 
-/* ---- processes ------------------------------------------------------------------------------- */
+/* ---- processes ---- */
 
 /* In a child: ends it with a note of the line, unless @condition. */
 #define child_check(condition) ((condition) ? (void)0 : child_failed(__LINE__))

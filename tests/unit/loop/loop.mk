@@ -2,7 +2,10 @@
 loop_tests = \
 	tests/unit/loop/rig.c \
 	tests/unit/loop/rig.h \
+	tests/unit/loop/test_clock.c \
 	tests/unit/loop/test_fairness.c \
 	tests/unit/loop/test_handles.c \
 	tests/unit/loop/test_host.c \
-	tests/unit/loop/test_passes.c
+	tests/unit/loop/test_passes.c \
+	tests/unit/loop/test_signal_storm.c \
+	tests/unit/loop/test_signals.c

@@ -35,8 +35,7 @@ static void pass(void)
 	cr_assert_geq(knit_loop_run_once(loop, 0), 0);
 }
 
-/* ---- floods -------------------------------------------------------------------------------------
- */
+/* ---- floods ---- */
 
 static struct kn_op operations[OPERATIONS];
 static int ready_fd;
@@ -119,8 +118,7 @@ static void flood_posts(void)
 	rig_until(rig_is_set, &producing);
 }
 
-/* ---- victims
- * -------------------------------------------------------------------------------------- */
+/* ---- victims ---- */
 
 static uint64_t began;
 static uint64_t took[4]; /* passes; 0: has not happened */

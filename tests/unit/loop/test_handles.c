@@ -24,7 +24,7 @@ static void pass(void)
 	cr_assert_geq(knit_loop_run_once(loop, 0), 0);
 }
 
-/* ---- the states ---------------------------------------------------------------------------- */
+/* ---- the states ---- */
 
 Test(handles, a_ready_callback_is_pending_until_it_runs, .init = setup)
 {
@@ -160,8 +160,7 @@ Test(handles, no_handle_is_harmless, .init = setup)
 	teardown();
 }
 
-/* ---- generations -------------------------------------------------------------------------------
- */
+/* ---- generations ---- */
 
 Test(handles, a_stale_handle_does_not_cancel_the_next_user_of_its_slot, .init = setup)
 {
@@ -223,8 +222,7 @@ Test(handles, a_handle_does_not_fit_another_loop, .init = setup)
 	teardown();
 }
 
-/* ---- errors
- * --------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 Test(handles, a_closed_loop_takes_nothing, .init = setup)
 {
@@ -282,8 +280,7 @@ Test(handles, null_means_the_running_loop, .init = setup)
 	teardown();
 }
 
-/* ---- delays
- * ------------------------------------------------------------------------------------------ */
+/* ---- delays ---- */
 
 Test(handles, timers_run_by_deadline_then_in_the_order_of_the_calls, .init = setup)
 {
@@ -331,8 +328,7 @@ Test(handles, for_ever_never_comes_and_can_be_cancelled, .init = setup)
 	teardown();
 }
 
-/* ---- many
- * ---------------------------------------------------------------------------------------------- */
+/* ---- many ---- */
 
 struct order {
 	int64_t last;
@@ -394,8 +390,7 @@ Test(handles, one_of_many_timers_can_be_cancelled, .init = setup)
 	teardown();
 }
 
-/* ---- memory
- * ---------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static void batch(long count)
 {

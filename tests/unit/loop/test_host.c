@@ -64,7 +64,7 @@ static void quiet(void)
 	}
 }
 
-/* ---- when there is nothing to do ------------------------------------------------------------- */
+/* ---- when there is nothing to do ---- */
 
 Test(host, an_idle_loop_is_not_readable, .init = setup)
 {
@@ -91,8 +91,7 @@ Test(host, the_descriptor_stays_the_same, .init = setup)
 	teardown();
 }
 
-/* ---- what wakes the host ------------------------------------------------------------------------
- */
+/* ---- what wakes the host ---- */
 
 Test(host, what_was_ready_before_makes_it_readable)
 {
@@ -258,8 +257,7 @@ Test(host, a_completion_wakes_it, .init = setup)
 	teardown();
 }
 
-/* ---- passes of a hosted loop
- * ------------------------------------------------------------------------ */
+/* ---- passes of a hosted loop ---- */
 
 static void call_soon_again(void *left)
 {
@@ -355,8 +353,7 @@ Test(host, virtual_time_needs_no_waiting)
 	teardown();
 }
 
-/* ---- the end
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 Test(host, a_hosted_loop_can_be_closed)
 {

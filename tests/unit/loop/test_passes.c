@@ -24,7 +24,7 @@ static void pass(void)
 	cr_assert_geq(knit_loop_run_once(loop, 0), 0);
 }
 
-/* ---- the snapshot ---------------------------------------------------------------------------- */
+/* ---- the snapshot ---- */
 
 static void note_and_schedule(void *text)
 {
@@ -62,8 +62,7 @@ Test(passes, what_schedules_itself_runs_once_a_pass, .init = setup)
 	teardown();
 }
 
-/* ---- the order of the sources ------------------------------------------------------------------
- */
+/* ---- the order of the sources ---- */
 
 struct poll_op {
 	struct kn_op op;
@@ -164,8 +163,7 @@ Test(passes, posts_from_one_thread_keep_their_order_over_many_passes, .init = se
 	teardown();
 }
 
-/* ---- stopping
- * -------------------------------------------------------------------------------------- */
+/* ---- stopping ---- */
 
 static void stop_and_note(void *text)
 {
@@ -217,8 +215,7 @@ Test(passes, stop_from_another_thread_ends_a_run_that_waits)
 	knit_loop_unref(worker.loop);
 }
 
-/* ---- run_once
- * ------------------------------------------------------------------------------------------ */
+/* ---- run_once ---- */
 
 Test(passes, run_once_without_waiting_returns_at_once, .init = setup)
 {
@@ -276,8 +273,7 @@ Test(passes, a_pass_with_nothing_to_do_makes_no_system_call, .init = setup)
 	teardown();
 }
 
-/* ---- who may run
- * ------------------------------------------------------------------------------------------ */
+/* ---- who may run ---- */
 
 static intptr_t nothing(void *arg)
 {

@@ -3,7 +3,9 @@
  *
  * A suspended context is a ucontext_t on its own stack. swapcontext() keeps more than we
  * ask for: the signal mask, by a system call. In knit the mask belongs to the thread, so
- * the mask of the moment is written into the context that is about to be resumed. */
+ * the mask of the moment is written into the context that is about to be resumed.
+ *
+ * Not instrumented, as the other functions of a switch in fiber.c. */
 #include "fiber/context.h"
 
 #include <signal.h>
@@ -12,6 +14,7 @@
 #include <ucontext.h>
 
 #include "base/error.h"
+#include "fiber/stack_annotate.h"
 
 /* At the top of a fresh stack. */
 struct start {
@@ -22,7 +25,7 @@ struct start {
 };
 
 /* makecontext() passes ints only. */
-static void start_main(unsigned high, unsigned low)
+KN_NO_SANITIZE static void start_main(unsigned high, unsigned low)
 {
 	struct start *start = (struct start *)(uintptr_t)((uint64_t)high << 32 | low);
 
@@ -49,7 +52,7 @@ void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, 
 	return &start->context;
 }
 
-void kn_context_switch(void **save, void *to)
+KN_NO_SANITIZE void kn_context_switch(void **save, void *to)
 {
 	ucontext_t here, *there = to;
 

@@ -169,19 +169,20 @@ Test(overflow, an_alternate_stack_that_is_there_is_kept)
 
 /* ---- faults of others ---------------------------------------------------------------------- */
 
-/* Where stderr went before, and the file that is in its place now. */
+/* Where stderr went before a file was put in its place. */
 static int true_stderr;
 
-/* Tells what was written to stderr by the time it is called. */
+/* Tells whether an overflow was reported by the time it is called. */
 static void previous_handler(int number, siginfo_t *info, void *context)
 {
-	struct stat said;
+	static char said[4096];
 	char line[64];
 
 	(void)context;
-	fstat(STDERR_FILENO, &said);
-	snprintf(line, sizeof(line), "signal %d at %p after %ld bytes\n", number, info->si_addr,
-	         (long)said.st_size);
+	if (pread(STDERR_FILENO, said, sizeof(said) - 1, 0) < 0)
+		_exit(0);
+	snprintf(line, sizeof(line), "signal %d at %p %s\n", number, info->si_addr,
+	         strstr(said, "stack overflow") ? "after a report" : "and no report");
 	if (write(true_stderr, line, strlen(line)) < 0)
 		_exit(0);
 	_exit(3);
@@ -217,7 +218,7 @@ static void fault_elsewhere(void *arg)
 
 Test(overflow, faults_elsewhere_go_to_the_handler_that_was_there)
 {
-	test_death(fault_elsewhere, NULL, "signal 11 at 0x18 after 0 bytes");
+	test_death(fault_elsewhere, NULL, "signal 11 at 0x18 and no report");
 }
 
 static void overflow_with_previous(void *arg)
@@ -229,10 +230,7 @@ static void overflow_with_previous(void *arg)
 
 Test(overflow, handler_that_was_there_is_called_after_the_report)
 {
-	char text[64];
-
-	snprintf(text, sizeof(text), " after %zu bytes", strlen(NAMELESS));
-	test_death(overflow_with_previous, NULL, text);
+	test_death(overflow_with_previous, NULL, " after a report");
 }
 
 static void *map_file_too_short(void)

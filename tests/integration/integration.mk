@@ -1,4 +1,5 @@
 # Integration tests: programs and layers together, one fragment a subject.
 
 include $(top_srcdir)/tests/integration/bench/bench.mk
+include $(top_srcdir)/tests/integration/echo/echo.mk
 include $(top_srcdir)/tests/integration/load/load.mk

@@ -14,9 +14,5 @@ fiber_tests = \
 	tests/unit/fiber/test_unwind.c
 
 # C++ has to be compiled by hand: the build knows C only.
-TESTS += tests/unit/fiber/exceptions.sh
-EXTRA_DIST += tests/unit/fiber/exceptions.sh tests/unit/fiber/exceptions.cpp
-
-# C++: a script builds and runs it.
 fiber_test_scripts = tests/unit/fiber/exceptions.sh
 EXTRA_DIST += tests/unit/fiber/exceptions.sh tests/unit/fiber/exceptions.cpp

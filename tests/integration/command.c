@@ -5,10 +5,12 @@
  * program runs, and who wants to wait for a line of it can. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +41,7 @@ __attribute__((noreturn)) static void become(char **arguments, int out, int err)
 {
 	struct rlimit limit;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that is killed leaves nothing behind */
 	if (soft_limit && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = soft_limit;
 		setrlimit(RLIMIT_NOFILE, &limit);

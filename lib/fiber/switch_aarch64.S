@@ -130,7 +130,7 @@ kn_context_make:
 	LANDING
 	and	x0, x0, #-16
 	sub	x0, x0, #FRAME
-	adr	x4, kn_context_start
+	adr	x4, .Lgo
 	stp	xzr, x4, [x0]		/* x29 of 0 ends a chain of frame pointers */
 	stp	x1, x2, [x0, #16]	/* x19, x20 */
 	stp	x3, xzr, [x0, #32]	/* x21, x22 */
@@ -153,10 +153,11 @@ kn_context_make:
 	.hidden	kn_context_start
 	.type	kn_context_start, %function
 	.balign	16
+kn_context_start:
 	.cfi_startproc
 	.cfi_undefined x30
 	nop
-kn_context_start:
+.Lgo:
 	mov	x0, x20
 	mov	x1, x21
 	blr	x19

@@ -112,7 +112,7 @@ kn_context_make:
 	movq	%rsi, 32(%rax)		/* r12 */
 	movq	$0, 40(%rax)		/* rbx */
 	movq	$0, 48(%rax)		/* rbp: ends a chain of frame pointers */
-	leaq	kn_context_start(%rip), %rdx
+	leaq	.Lgo(%rip), %rdx
 	movq	%rdx, 56(%rax)
 	movq	$0, 64(%rax)
 	movq	$0, 72(%rax)
@@ -126,11 +126,12 @@ kn_context_make:
 	.hidden	kn_context_start
 	.type	kn_context_start, @function
 	.balign	16
+kn_context_start:
 	.cfi_startproc
 	.cfi_def_cfa rsp, 16
 	.cfi_undefined rip
 	nop
-kn_context_start:
+.Lgo:
 	movq	%r13, %rdi
 	movq	%r14, %rsi
 	callq	*%r12

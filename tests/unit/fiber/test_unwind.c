@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* test_unwind.c - a call stack inside a fiber can be walked, and ends at its entry. */
-#include <dlfcn.h>
+#include <signal.h>
 #include <stdint.h>
+#include <string.h>
+#include <ucontext.h>
 #include <unwind.h>
 
 #include "coroutine.h"
@@ -12,6 +14,23 @@
 #ifndef KN_FIBER_UCONTEXT
 extern char kn_context_start[];
 #endif
+
+static struct kn_stack_pool *pool;
+static struct kn_stack *stack;
+
+static void set_up(void)
+{
+	pool = kn_stack_pool_new(65536, false, KN_GUARD_BEST);
+	cr_assert_not_null(pool);
+	stack = kn_stack_get(pool, 0);
+	cr_assert_not_null(stack);
+}
+
+static void tear_down(void)
+{
+	kn_stack_put(pool, stack);
+	kn_stack_pool_free(pool);
+}
 
 struct walk {
 	uintptr_t places[FRAMES_MAX], functions[FRAMES_MAX];
@@ -80,16 +99,11 @@ static void expect_whole(const struct walk *walk)
 #endif
 }
 
-Test(unwind, ends_at_the_entry_of_the_fiber)
+Test(unwind, ends_at_the_entry_of_the_fiber, .init = set_up, .fini = tear_down)
 {
-	struct kn_stack_pool *pool = kn_stack_pool_new(65536, false, KN_GUARD_BEST);
-	struct kn_stack *stack;
 	struct coroutine co;
 	struct walk walk;
 
-	cr_assert_not_null(pool);
-	stack = kn_stack_get(pool, 0);
-	cr_assert_not_null(stack);
 	coroutine_init(&co, stack, walk_and_walk_again);
 	co.arg = &walk;
 	coroutine_resume(&co);
@@ -97,6 +111,86 @@ Test(unwind, ends_at_the_entry_of_the_fiber)
 	coroutine_resume(&co);
 	expect_whole(&walk);
 	cr_expect_eq(co.value, 12);
-	kn_stack_put(pool, stack);
-	kn_stack_pool_free(pool);
 }
+
+#if defined(__x86_64__) && !defined(KN_FIBER_UCONTEXT)
+/* The processor stops after each instruction while its trap flag is set. A debugger or a
+ * profiler may look at each of those moments, so the call stack must be whole at each. */
+static unsigned steps, steps_on_fiber, steps_broken;
+
+__attribute__((noinline)) static void step_in_fiber(struct coroutine *co)
+{
+	for (int i = 0; i < 3; i++)
+		coroutine_yield(co);
+	co->value++;
+}
+
+__attribute__((noinline)) static void step_in_thread(struct coroutine *co)
+{
+	while (!co->done)
+		coroutine_resume(co);
+	co->value++;
+}
+
+static bool has_function(const struct walk *walk, uintptr_t function)
+{
+	for (int i = 0; i < walk->count; i++)
+		if (walk->functions[i] == function)
+			return true;
+	return false;
+}
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+	uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	uintptr_t first = (uintptr_t)kn_context_switch;
+	struct walk walk = {.count = 0};
+	bool on_fiber, on_thread;
+
+	(void)number;
+	(void)info;
+	/* Elsewhere the compiler is responsible. */
+	if (at < first || at >= first + 256)
+		return;
+	walk.end = _Unwind_Backtrace(note_frame, &walk);
+	on_fiber = has_function(&walk, (uintptr_t)kn_context_start);
+	on_thread = has_function(&walk, (uintptr_t)step_in_thread);
+	steps++;
+	steps_on_fiber += on_fiber;
+	steps_broken += walk.end != _URC_END_OF_STACK || on_fiber == on_thread;
+}
+
+static void set_trap_flag(bool on)
+{
+	/* Past the red zone, where the compiler may keep locals. */
+	if (on)
+		__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;"
+		                 "lea 128(%%rsp), %%rsp" ::
+		                         : "cc", "memory");
+	else
+		__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;"
+		                 "lea 128(%%rsp), %%rsp" ::
+		                         : "cc", "memory");
+}
+
+Test(unwind, is_whole_at_every_instruction_of_a_switch, .init = set_up, .fini = tear_down)
+{
+	struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+	struct coroutine co;
+
+	if (test_scale(0, 1, 1, 1))
+		test_skip("tools have no trap flag, or put off signals");
+	sigemptyset(&action.sa_mask);
+	cr_assert_eq(sigaction(SIGTRAP, &action, NULL), 0);
+	coroutine_init(&co, stack, step_in_fiber);
+	set_trap_flag(true);
+	step_in_thread(&co);
+	set_trap_flag(false);
+	cr_expect_eq(co.value, 2);
+	cr_expect_eq(steps_broken, 0, "of %u", steps);
+	/* 8 switches of some 20 instructions, each half on either side. */
+	cr_expect_geq(steps, 8 * 20);
+	cr_expect_geq(steps_on_fiber, steps / 4);
+	cr_expect_leq(steps_on_fiber, steps * 3 / 4);
+}
+#endif

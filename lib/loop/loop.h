@@ -65,7 +65,6 @@ struct knit_loop {
 	bool now_valid;
 	bool stopping;
 	bool parked;   /* hosted, between passes: what becomes ready must make the fd readable */
-	bool bound;    /* it has run: the owner is final */
 	bool running;  /* on the owner's stack */
 	uint8_t phase; /* enum kn_phase */
 	uint8_t clock; /* KNIT_CLOCK_* */
@@ -101,6 +100,11 @@ struct knit_loop {
 	void (*describe_tasks)(struct knit_loop *loop); /* reports all tasks as stuck */
 	void (*drop_ready)(struct kn_ready *ready);     /* frees a done-callback */
 
+	/* the io layer's: see lib/io/close.h */
+	struct kn_list owned_fds;                    /* listeners and the like */
+	struct kn_list closing_fds;                  /* that a task is closing */
+	void (*close_owned)(struct knit_loop *loop); /* releases what is owned */
+
 	knit_exception_handler *exception_handler;
 	void *exception_arg;
 	struct kn_loop_counters counters;
@@ -113,6 +117,7 @@ struct knit_loop {
 	_Atomic(struct kn_post *) returned; /* spare posts for producers to take, all at once */
 	atomic_uint refs;
 	atomic_bool is_running, is_closed;
+	atomic_bool bound;                 /* it has run: the owner is final */
 	_Atomic(uint64_t) signals_pending; /* bit n: signal n was delivered */
 	_Atomic(uint64_t) signal_wakes;    /* writes to wake_fd by the signal handler */
 	_Atomic(uint64_t) wakes;           /* writes to wake_fd, for the counters */

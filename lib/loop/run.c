@@ -183,8 +183,7 @@ int kn_loop_arm_wake(struct knit_loop *loop)
 	return r;
 }
 
-/* The first run decides which thread the loop belongs to. */
-static int bind_to_thread(struct knit_loop *loop)
+static int start_engine(struct knit_loop *loop)
 {
 	char why[256] = "";
 	int r = kn_thread_arm_exit();
@@ -196,30 +195,38 @@ static int bind_to_thread(struct knit_loop *loop)
 		if (r < 0)
 			kn_message_record(kn_message_new(NULL, 0, -r, "%s", why));
 	}
-	if (r == 0)
-		r = kn_loop_arm_wake(loop);
-	if (r == 0)
-		loop->bound = true;
 	return r;
+}
+
+/* The first run decides which thread the loop belongs to; of several at once, one. */
+static int take_over(struct knit_loop *loop)
+{
+	struct kn_thread *owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
+	int r;
+
+	if (!owner || atomic_exchange_explicit(&loop->bound, true, memory_order_relaxed))
+		return -KNIT_EWRONGTHREAD;
+	atomic_store_explicit(&loop->owner, &kn_self, memory_order_relaxed);
+	r = start_engine(loop);
+	if (r < 0) {
+		atomic_store_explicit(&loop->owner, owner, memory_order_relaxed);
+		atomic_store_explicit(&loop->bound, false, memory_order_relaxed);
+		return r;
+	}
+	/* Where that fails, the loop is this thread's all the same, since its ring is: the next
+	 * wait tries it again. */
+	return kn_loop_arm_wake(loop);
 }
 
 int kn_loop_bind(struct knit_loop *loop)
 {
-	struct kn_thread *self = &kn_self;
-	struct kn_thread *owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
-	int r;
+	int r = 0;
 
-	if (loop->phase != KN_OPEN)
+	if (knit_loop_is_closed(loop))
 		return -KNIT_ECLOSED;
-	if (loop->bound)
-		return kn_loop_check(loop);
-	if (!owner)
-		return -KNIT_EWRONGTHREAD;
-	atomic_store_explicit(&loop->owner, self, memory_order_relaxed);
-	r = bind_to_thread(loop);
-	if (r < 0)
-		atomic_store_explicit(&loop->owner, owner, memory_order_relaxed);
-	return r;
+	if (!atomic_load_explicit(&loop->bound, memory_order_relaxed))
+		r = take_over(loop);
+	return r < 0 ? r : kn_loop_usable(loop);
 }
 
 /* An operation that writes to a pipe or socket without a reader raises SIGPIPE in the thread

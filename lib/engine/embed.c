@@ -9,8 +9,13 @@
  *
  * Its count only ever says "look". kn_engine_arm() takes it back to 0 first; what the
  * kernel has to tell after that counts, and what it had to tell before shows in the ring,
- * which is looked at last. */
+ * which is looked at last.
+ *
+ * Under valgrind our own waits go the same way. It runs one thread at a time and does not
+ * know that io_uring_enter() may wait (3.19), so that a thread in there keeps all others
+ * from running, the one that it waits for among them. It knows poll(). */
 #include <errno.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "engine/uring.h"
@@ -54,4 +59,25 @@ int kn_engine_arm(struct kn_engine *engine, int64_t deadline)
 	    !kn_list_empty(&engine->waiting))
 		(void)eventfd_write(engine->event_fd, 1);
 	return 0;
+}
+
+int kn_embed_wait(struct kn_engine *engine, unsigned submit)
+{
+	unsigned ring = (unsigned)engine->enter_fd;
+	unsigned flags = engine->enter_flags | IORING_ENTER_GETEVENTS;
+	struct pollfd item = {.fd = kn_engine_fd(engine), .events = POLLIN};
+	struct timespec span = {.tv_sec = engine->wait_span / 1000000000,
+	                        .tv_nsec = engine->wait_span % 1000000000};
+	uint64_t count;
+	int r;
+
+	if (item.fd < 0)
+		return item.fd;
+	(void)eventfd_read(item.fd, &count);
+	r = io_uring_enter2(ring, submit, 0, flags, NULL, _NSIG / 8);
+	if (r < 0 || kn_uring_cq_count(engine) || kn_uring_kept_back(engine))
+		return r;
+	if (ppoll(&item, 1, engine->wait_span == INT64_MAX ? NULL : &span, NULL) < 0)
+		return -errno;
+	return io_uring_enter2(ring, 0, 0, flags, NULL, _NSIG / 8);
 }

@@ -112,6 +112,9 @@ unsigned kn_engine_reap(struct kn_engine *engine, unsigned max);
 /* Is there anything that kn_engine_reap() or an enter without waiting would bring? */
 bool kn_engine_ready(const struct kn_engine *engine);
 
+/* Is there nothing at all to do for the engine: nothing to submit, to fetch or to reap? */
+bool kn_engine_quiet(const struct kn_engine *engine);
+
 /* Operations that were submitted and have not completed for the last time. */
 size_t kn_engine_in_flight(const struct kn_engine *engine);
 

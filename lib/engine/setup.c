@@ -63,9 +63,12 @@ static int try_ring(struct kn_engine *engine, unsigned flags, unsigned sq, unsig
 	if (params.flags & refused_flags)
 		return -EINVAL;
 	r = io_uring_queue_init_params(sq, &engine->ring, &params);
-	if (r == 0)
-		engine->features = params.features;
-	return r;
+	if (r < 0)
+		return r;
+	/* Another thread's ring may have lain at these addresses. */
+	kn_checkers_acquire();
+	engine->features = params.features;
+	return 0;
 }
 
 /* The memory of rings is locked memory, and that is rationed: rather a small ring than none.
@@ -149,8 +152,6 @@ int kn_engine_new(struct kn_engine **ret, const struct kn_engine_options *option
 	engine->event_fd = -1;
 	engine->valgrind = kn_checkers_on_valgrind();
 	engine->process = getpid();
-	/* Another thread's ring may have lain at these addresses. */
-	kn_checkers_acquire();
 	*ret = engine;
 	return 0;
 }
@@ -212,6 +213,11 @@ int kn_engine_start(struct kn_engine *engine, char *why, size_t why_size)
 	                    engine->enter_flags | IORING_ENTER_GETEVENTS, NULL, _NSIG / 8);
 	if (r < 0) {
 		kn_diagnose(why, why_size, "io_uring_enter", r);
+		return r;
+	}
+	/* What kn_embed_wait() needs, at once rather than in the middle of something. */
+	if (engine->valgrind && (r = kn_engine_fd(engine)) < 0) {
+		kn_diagnose(why, why_size, "eventfd", r);
 		return r;
 	}
 	engine->thread = gettid();

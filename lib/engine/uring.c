@@ -28,6 +28,8 @@ static int call(struct kn_engine *engine, unsigned submit, unsigned wait)
 	struct io_uring_getevents_arg bound = {0};
 	struct __kernel_timespec span;
 
+	if (kn_unlikely(wait && engine->valgrind))
+		return kn_embed_wait(engine, submit);
 	if (!wait || engine->wait_span == INT64_MAX)
 		return io_uring_enter2(fd, submit, wait, flags, NULL, _NSIG / 8);
 	span = kn_deadline_span(engine->wait_span);
@@ -309,6 +311,12 @@ int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
 bool kn_engine_ready(const struct kn_engine *engine)
 {
 	return kn_reap_pending(engine) || kn_uring_kept_back(engine);
+}
+
+bool kn_engine_quiet(const struct kn_engine *engine)
+{
+	return !kn_uring_unsent(engine) && kn_list_empty(&engine->waiting) &&
+	       kn_list_empty(&engine->unheard) && !kn_engine_ready(engine);
 }
 
 int kn_uring_flush(struct kn_engine *engine)

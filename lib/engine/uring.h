@@ -153,6 +153,12 @@ enum kn_deadline kn_deadline_set(struct kn_engine *engine, int64_t deadline);
 /* A completion with one of the timer's tags. */
 void kn_deadline_completed(struct kn_engine *engine, enum kn_tag tag);
 
+/* ---- embed.c ---- */
+
+/* For valgrind: as an enter that submits so many entries and waits, or nearly: it may return
+ * without a completion. */
+int kn_embed_wait(struct kn_engine *engine, unsigned submit);
+
 /* ---- prepare.c ---- */
 
 void kn_prepare(struct io_uring_sqe *sqe, const struct kn_op *op);

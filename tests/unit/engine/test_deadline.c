@@ -158,9 +158,11 @@ static void without_room(struct kn_engine *engine)
 	struct kn_engine_faults faults = {.arg = &asked, .room = no_timer};
 
 	kn_engine_set_faults(engine, &faults);
-	for (int i = 0; i < 5; i++)
+	/* On a slow machine a deadline may pass before anybody waits for it. */
+	for (int i = 0; asked < 5; i++) {
+		cr_assert_lt(i, 1000);
 		wait_until(engine, rig_now() + MILLISECOND);
-	cr_assert_geq(asked, 5);
+	}
 	cr_assert_eq(rig_counters(engine).submitted, 0);
 	kn_engine_set_faults(engine, NULL);
 	wait_until(engine, rig_now() + MILLISECOND);

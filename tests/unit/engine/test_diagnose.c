@@ -177,8 +177,8 @@ static bool pretend_sysctl(const char *text)
 	bool done = fd >= 0 && fchmod(fd, 0644) == 0 &&
 	            write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
 	            unshare(CLONE_NEWNS) == 0 &&
-	            mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	            mount(path, "/proc/sys/kernel/io_uring_disabled", NULL, MS_BIND, NULL) == 0;
+	            mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
+	            mount(path, "/proc/sys/kernel/io_uring_disabled", "none", MS_BIND, NULL) == 0;
 
 	if (fd >= 0) {
 		close(fd);

@@ -258,14 +258,14 @@ struct chain {
 	struct probe probe;
 	struct kn_engine *engine;
 	long left;
-	uintptr_t lowest, highest; /* addresses of a local of the callback */
+	uintptr_t lowest, highest; /* where the callback's frame was */
 };
 
 static void link_next(struct probe *probe)
 {
 	struct chain *chain = kn_container_of(probe, struct chain, probe);
-	char here;
-	uintptr_t address = (uintptr_t)&here;
+	/* Not the address of a local: AddressSanitizer puts those elsewhere. */
+	uintptr_t address = (uintptr_t)__builtin_frame_address(0);
 
 	if (address < chain->lowest)
 		chain->lowest = address;

@@ -14,7 +14,8 @@
 
 KNIT_BEGIN_DECLS
 
-/* Opens @path; the descriptor is close-on-exec.
+/* Opens @path; the descriptor is close-on-exec. Whether the opening of a FIFO waits for somebody
+ * at the other end is up to the kernel.
  *
  * Units: @flags as for open(2); @mode of a file that is created.
  * Returns: the descriptor, >= 0.
@@ -55,7 +56,8 @@ KNIT_API KNIT_NODISCARD int knit_fsync(int fd);
 KNIT_API KNIT_NODISCARD int knit_poll(int fd, unsigned events);
 
 /* Ends the operations that tasks of this loop have in flight on @fd (they return what they got,
- * or -EBADF), waits until the kernel has let go of them, and closes @fd.
+ * or -EBADF), waits until the kernel has let go of them, and closes @fd. What is begun on @fd
+ * meanwhile is -EBADF.
  *
  * Units: none.  Returns: 0; @fd is closed.
  * Errors: -EBADF: no such descriptor, or another task is closing it; -EBUSY: it is a listener's,

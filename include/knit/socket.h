@@ -66,7 +66,7 @@ KNIT_API KNIT_NODISCARD intptr_t knit_sock_sendall(int fd, const void *buffer, s
 
 /* Receives a datagram and its sender's address.
  *
- * Units: @size in bytes; *@length in bytes: the room in, the address's true size out.
+ * Units: @size in bytes, at most 0x7ffff000; *@length in bytes: the room in, the address's true size out.
  * Returns: the bytes received, at most @size: the rest of a longer datagram is lost.
  * Errors: as knit_sock_recv(), and those of recvmsg(2).
  * Thread: loop.  Suspends: always.  Ownership: everything is the kernel's until the return;
@@ -108,8 +108,9 @@ typedef struct knit_listen_options {
  * once, and tries again after a pause of 0.1 s to 1 s: its callers just wait.
  *
  * Units: none.  Returns: the listener.
- * Errors: NULL with errno set: KNIT_ENOLOOP; ENOMEM; KNIT_ECLOSED; EBADF; ENOTSOCK; EINVAL: @fd
- *   does not listen. Then @fd is still the caller's.
+ * Errors: NULL with errno set: KNIT_ENOLOOP; ENOMEM; KNIT_ECLOSED; EBADF: no descriptor, or a
+ *   task is closing it; EBUSY: it has a listener; ENOTSOCK; EINVAL: it does not listen. Then @fd
+ *   is still the caller's.
  * Thread: loop.  Suspends: no.  Ownership: the listener owns @fd from now on. */
 KNIT_API KNIT_NODISCARD knit_listener *knit_listener_new(int fd);
 
@@ -145,16 +146,17 @@ KNIT_API KNIT_NODISCARD int knit_listener_accept(knit_listener *listener, struct
 
 /* The socket, for getsockname(2) and the like.
  *
- * Units: none.  Returns: the descriptor.  Errors: -KNIT_EWRONGTHREAD.
+ * Units: none.  Returns: the descriptor.  Errors: -EBADF: its loop was closed.
  * Thread: loop.  Suspends: no.  Ownership: the listener's. */
 KNIT_API int knit_listener_fd(const knit_listener *listener);
 
 /* Closes and frees @listener. Connections that nobody has taken are closed; tasks that wait for
  * one get -EBADF. In a task it returns when the kernel has let go, so that the port is free; in a
- * plain callback at once, and the port is free a few passes later.
+ * plain callback at once, and the port is free a few passes later. A loop that is closed first
+ * closes the socket; what is left, until this call, is memory.
  *
  * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD: nothing was done.
- * Thread: loop.  Suspends: in a task; cannot be cancelled (a request stays pending).
+ * Thread: loop; any if the loop is closed.  Suspends: in a task; cannot be cancelled (a request stays pending).
  * Ownership: @listener is gone; NULL in is harmless. */
 KNIT_API int knit_listener_close(knit_listener *listener);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* descriptor.c - open, read, write, fsync, poll, and the orderly close. */
+/* descriptor.c - open, read, write, fsync and poll: one operation each. */
 #include "io/operation.h"
 #include <fcntl.h>
-#include <unistd.h>
 #include "knit/file.h"
 
 int knit_open(const char *path, int flags, mode_t mode)
@@ -54,85 +53,9 @@ int knit_fsync(int fd)
 
 int knit_poll(int fd, unsigned events)
 {
-	struct kn_operation operation = {.op = {.opcode = KN_OP_POLL, .fd = fd, .flags = events}};
+	/* The bits above are the kernel's own, and change what the operation does. */
+	struct kn_operation operation = {
+	        .op = {.opcode = KN_OP_POLL, .fd = fd, .flags = events & 0xffff}};
 
 	return fd < 0 ? -EBADF : (int)kn_operation_run(&operation);
-}
-
-/* ---- close --------------------------------------------------------------------------- */
-
-static bool cannot_cancel(struct kn_wait *wait, struct kn_message *message)
-{
-	(void)wait;
-	(void)message;
-	return false; /* the descriptor would be left half closed */
-}
-
-static struct kn_wait closing = {.cancel = cannot_cancel};
-
-/* May this task end what is in flight in @ops? */
-static int check_closable(struct kn_list *ops)
-{
-	kn_list_for_each (node, ops) {
-		struct kn_operation *operation = kn_operation_of(
-		        kn_list_entry(node, struct kn_op, link));
-
-		if (!operation)
-			return -EBUSY;
-		if (operation->closed)
-			return -EBADF;
-	}
-	return 0;
-}
-
-/* Ends what is in flight on @fd, one after another, also what is begun meanwhile. The list is
- * asked for anew each time: it may have moved while the task was suspended. */
-static void end_operations(struct kn_task *task, int fd)
-{
-	struct kn_engine *engine = task->future.loop->engine;
-	struct kn_list *ops;
-
-	while ((ops = kn_engine_ops_of(engine, fd)) && !kn_list_empty(ops)) {
-		struct kn_operation *operation, *last = NULL;
-
-		kn_list_for_each (node, ops) {
-			struct kn_op *op = kn_list_entry(node, struct kn_op, link);
-
-			operation = kn_operation_of(op);
-			if (!operation)
-				continue;
-			if (!operation->closed)
-				kn_engine_cancel(engine, op);
-			operation->closed = true;
-			last = operation;
-		}
-		if (!last)
-			return; /* a listener was made of the descriptor meanwhile */
-		last->closer = task;
-		(void)kn_task_park(task, &closing);
-	}
-}
-
-int knit_close(int fd)
-{
-	struct knit_loop *loop = kn_self.loop;
-	struct kn_list *ops = NULL;
-	int error = 0;
-
-	if (fd < 0)
-		return -EBADF;
-	if (loop && loop->phase == KN_OPEN)
-		ops = kn_engine_ops_of(loop->engine, fd);
-	if (ops && !kn_list_empty(ops)) {
-		struct kn_task *task = kn_task_current(&error);
-
-		if (!task)
-			return error;
-		error = check_closable(ops);
-		if (error < 0)
-			return error;
-		end_operations(task, fd);
-	}
-	/* Linux closes the descriptor whatever it says; EINTR means nothing then. */
-	return close(fd) < 0 && errno != EINTR ? -errno : 0;
 }

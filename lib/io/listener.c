@@ -9,19 +9,22 @@
  *                       from 0.1 to 1 s. The connections wait in the kernel meanwhile
  *   the kernel ends it  for reasons of its own, at any time: armed again at once
  *
- * A listener outlives knit_listener_close() until the kernel's last completion. */
-#include "io/operation.h"
-#include <netinet/in.h>
+ * A listener outlives knit_listener_close() until the kernel's last completion. A loop that is
+ * closed before its listeners closes their sockets; what is left is memory, until
+ * knit_listener_close().
+ *
+ * Whoever is told something (a task by a wake-up, the exception handler) may close the listener,
+ * so telling comes last. */
+#include "io/close.h"
+#include "task/task.h"
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/alloc.h"
-#include "base/options.h"
 #include "knit/socket.h"
 
 #define QUEUE_FULL   128 /* connections accepted ahead, but for those on their way meanwhile */
 #define PAUSE_FIRST  (100 * KNIT_MS)
 #define PAUSE_MAX    KNIT_S
-#define BACKLOG      1024
 #define ACCEPT_BATCH 16 /* connections that one task may take without suspending */
 
 /* A task that waits for a connection. */
@@ -33,16 +36,17 @@ struct accept_wait {
 
 struct knit_listener {
 	struct knit_loop *loop; /* counted */
-	int fd;
+	struct kn_owned socket;
 	struct kn_op op;
 	bool armed;       /* op is in flight */
 	bool pausing;     /* the timer runs */
 	bool told;        /* the exception handler, of this shortage */
 	bool single_shot; /* the kernel knows no multishot accept */
-	bool closed;
-	int error;      /* negative: the socket is of no more use */
-	unsigned taken; /* in a row without suspending */
-	int64_t pause;  /* the next one, ns */
+	bool closed;      /* by its user */
+	bool orphaned;    /* its loop was closed first */
+	int error;        /* negative: the socket is of no more use */
+	unsigned taken;   /* in a row without suspending */
+	int64_t pause;    /* the next one, ns */
 	struct kn_timer timer;
 	struct kn_list waiters;
 	struct kn_task *closer;      /* waits in knit_listener_close() */
@@ -52,7 +56,7 @@ struct knit_listener {
 
 static void arm(knit_listener *listener);
 
-/* ---- the queue and those who wait ---------------------------------------------------- */
+/* ---- the queue and those who wait ------------------------------------------------------- */
 
 static bool accept_cancel(struct kn_wait *wait, struct kn_message *text)
 {
@@ -70,6 +74,12 @@ static void wake_first(knit_listener *listener, int outcome)
 
 	kn_list_del(&waiter->link);
 	kn_task_wake(waiter->task, outcome, NULL);
+}
+
+static void wake_all(knit_listener *listener, int error)
+{
+	while (!kn_list_empty(&listener->waiters))
+		wake_first(listener, error);
 }
 
 static bool grow(knit_listener *listener)
@@ -96,7 +106,8 @@ static void deliver(knit_listener *listener, int fd)
 		wake_first(listener, fd);
 		return;
 	}
-	if (listener->closed || (listener->count == listener->room && !grow(listener))) {
+	if (listener->closed || listener->orphaned ||
+	    (listener->count == listener->room && !grow(listener))) {
 		close(fd);
 		return;
 	}
@@ -114,13 +125,12 @@ static int take(knit_listener *listener)
 	return fd;
 }
 
-/* ---- the multishot ------------------------------------------------------------------- */
+/* ---- the multishot ------------------------------------------------------------------------- */
 
 static void fail(knit_listener *listener, int error)
 {
 	listener->error = error;
-	while (!kn_list_empty(&listener->waiters))
-		wake_first(listener, error);
+	wake_all(listener, error);
 }
 
 static void pause_over(struct kn_ready *ready)
@@ -136,48 +146,72 @@ static void pause_accepting(knit_listener *listener, int error)
 {
 	struct knit_loop *loop = listener->loop;
 	knit_exception_context context = {
-	        .message = "accept() is out of resources; trying again after a pause",
+	        .message = "accept() failed; trying again after a pause",
 	        .error = knit_strerror(error),
 	        .code = -error,
 	};
+	bool told = listener->told;
+	int r = kn_timer_start(loop, &listener->timer, kn_loop_deadline(loop, listener->pause));
 
-	if (!listener->told)
-		kn_loop_report(loop, &context);
 	listener->told = true;
-	if (kn_timer_start(loop, &listener->timer, kn_loop_deadline(loop, listener->pause)) < 0) {
-		fail(listener, -ENOMEM);
-		return;
+	if (r < 0) {
+		wake_all(listener, r); /* the next to ask tries again */
+	} else {
+		listener->pausing = true;
+		listener->pause = listener->pause < PAUSE_MAX / 2 ? 2 * listener->pause : PAUSE_MAX;
 	}
-	listener->pausing = true;
-	listener->pause = listener->pause < PAUSE_MAX / 2 ? 2 * listener->pause : PAUSE_MAX;
+	if (!told)
+		kn_loop_report(loop, &context);
 }
 
 /* What the end of a multishot means. */
 static void ended(knit_listener *listener, int result)
 {
+	if (result >= 0) {
+		arm(listener);
+		return;
+	}
 	switch (-result) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		pause_accepting(listener, result);
+	case ECANCELED: /* the queue was full, or the kernel has its reasons */
+	case EINTR:
+	case EAGAIN:
+	case ECONNABORTED: /* from here on: a connection that did not last */
+	case EPERM:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ETIMEDOUT:
+		arm(listener);
 		return;
 	case EINVAL:
-		if (!listener->single_shot) {
-			listener->single_shot = true;
-			arm(listener);
+		if (listener->single_shot) {
+			fail(listener, result);
 			return;
 		}
-		/* fall through */
+		listener->single_shot = true;
+		arm(listener);
+		return;
 	case EBADF:
 	case ENOTSOCK:
 	case EOPNOTSUPP:
 	case EFAULT:
 		fail(listener, result);
 		return;
-	default: /* a connection, one that did not last, or our own cancellation */
-		arm(listener);
+	default: /* EMFILE, ENFILE, ENOBUFS, ENOMEM, and what nobody has heard of yet */
+		pause_accepting(listener, result);
 	}
+}
+
+static void release_socket(knit_listener *listener)
+{
+	kn_disown(&listener->socket);
+	if (listener->socket.fd >= 0)
+		close(listener->socket.fd);
+	listener->socket.fd = -1;
 }
 
 static void listener_free(knit_listener *listener)
@@ -192,7 +226,7 @@ static void finish_close(knit_listener *listener)
 {
 	struct kn_task *closer = listener->closer;
 
-	close(listener->fd);
+	release_socket(listener);
 	if (closer)
 		kn_task_wake(closer, 0, NULL);
 	listener_free(listener);
@@ -210,6 +244,8 @@ static void accept_complete(struct kn_op *op)
 		return;
 	if (listener->closed)
 		finish_close(listener);
+	else if (listener->orphaned)
+		release_socket(listener);
 	else if (listener->loop->phase == KN_OPEN)
 		ended(listener, result);
 }
@@ -224,18 +260,17 @@ static void arm(knit_listener *listener)
 	listener->op = (struct kn_op){
 	        .opcode = KN_OP_ACCEPT,
 	        .multishot = !listener->single_shot,
-	        .fd = listener->fd,
+	        .fd = listener->socket.fd,
 	        .flags = SOCK_CLOEXEC,
 	        .complete = accept_complete,
 	};
 	r = kn_engine_submit(listener->loop->engine, &listener->op);
+	listener->armed = r == 0;
 	if (r < 0)
-		fail(listener, r);
-	else
-		listener->armed = true;
+		wake_all(listener, r); /* the next to ask tries again */
 }
 
-/* ---- making -------------------------------------------------------------------------- */
+/* ---- making --------------------------------------------------------------------------------- */
 
 static int check_listens(int fd)
 {
@@ -249,15 +284,53 @@ static int check_listens(int fd)
 	return listens ? 0 : -EINVAL;
 }
 
+static void drop_queue(knit_listener *listener)
+{
+	while (listener->count)
+		close(take(listener));
+}
+
+/* Nobody can wait any more: the tasks are gone. */
+static void loop_closes(struct kn_owned *owned)
+{
+	knit_listener *listener = kn_container_of(owned, struct knit_listener, socket);
+
+	listener->orphaned = true;
+	listener->error = -EBADF;
+	kn_timer_stop(listener->loop, &listener->timer);
+	drop_queue(listener);
+	if (!listener->armed)
+		release_socket(listener);
+}
+
 static void init(knit_listener *listener, struct knit_loop *loop, int fd)
 {
-	listener->loop = knit_loop_ref(loop);
-	listener->fd = fd;
+	listener->loop = loop;
+	listener->socket.fd = fd;
+	listener->socket.loop_closes = loop_closes;
 	listener->pause = PAUSE_FIRST;
 	listener->timer.id = KN_HEAP_NONE;
 	listener->timer.ready.run = pause_over;
 	kn_list_init(&listener->timer.ready.link);
 	kn_list_init(&listener->waiters);
+}
+
+static int listener_new(struct knit_loop *loop, int fd, knit_listener **ret)
+{
+	knit_listener *listener = kn_calloc(1, sizeof(*listener));
+	int r;
+
+	if (!listener)
+		return -ENOMEM;
+	init(listener, loop, fd);
+	r = kn_own(loop, &listener->socket);
+	if (r < 0) {
+		kn_free(listener);
+		return r;
+	}
+	knit_loop_ref(loop);
+	*ret = listener;
+	return 0;
 }
 
 knit_listener *knit_listener_new(int fd)
@@ -267,87 +340,34 @@ knit_listener *knit_listener_new(int fd)
 
 	if (r == 0)
 		r = check_listens(fd);
-	if (r == 0) {
-		listener = kn_calloc(1, sizeof(*listener));
-		r = listener ? 0 : -ENOMEM;
-	}
-	if (r < 0) {
-		errno = -r;
-		return NULL;
-	}
-	init(listener, kn_self.loop, fd);
-	return listener;
-}
-
-/* A socket that is bound and listens, or a negative errno. */
-static int open_socket(const struct sockaddr *address, socklen_t length,
-                       const knit_listen_options *options)
-{
-	const int on = 1;
-	int backlog = options->backlog ? (int)options->backlog : BACKLOG;
-	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
-
-	if (fd < 0)
-		return -errno;
-	if ((address->sa_family != AF_UNIX &&
-	     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
-	    (options->reuse_port &&
-	     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
-	    (address->sa_family == AF_INET6 &&
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
-	    bind(fd, address, length) < 0 || listen(fd, backlog) < 0) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
-knit_listener *knit_listen_with(const struct sockaddr *address, socklen_t length,
-                                const knit_listen_options *given)
-{
-	knit_listen_options options;
-	knit_listener *listener = NULL;
-	int r = kn_options_copy(&options, sizeof(options), given);
-
-	if (r == 0 && (!address || length < sizeof(address->sa_family)))
-		r = -EINVAL;
 	if (r == 0)
-		r = open_socket(address, length, &options);
-	if (r < 0) {
+		r = listener_new(kn_self.loop, fd, &listener);
+	if (r < 0)
 		errno = -r;
-		return NULL;
-	}
-	listener = knit_listener_new(r);
-	if (!listener) {
-		int saved = errno;
-
-		close(r);
-		errno = saved;
-	}
 	return listener;
 }
 
-knit_listener *(knit_listen)(const struct sockaddr *address, socklen_t length)
-{
-	knit_listen_options options = {.size = sizeof(options)};
+/* ---- using ------------------------------------------------------------------------------------
+ */
 
-	return knit_listen_with(address, length, &options);
-}
-
-/* ---- using --------------------------------------------------------------------------- */
-
-/* The next descriptor, after waiting for it. */
+/* The next descriptor, after waiting for it. The listener may be gone then. */
 static int wait_for_one(knit_listener *listener, struct kn_task *task)
 {
 	struct accept_wait waiter = {.wait.cancel = accept_cancel, .task = task};
+	int outcome;
 
+	listener->taken = 0;
 	kn_list_add_tail(&listener->waiters, &waiter.link);
-	arm(listener);
-	/* A descriptor that came before a cancellation is returned; the request stays pending. */
-	if (!kn_list_empty(&waiter.link))
-		return (int)kn_task_park(task, &waiter.wait);
-	return (int)kn_task_park(task, NULL);
+	if (!task->must_cancel)
+		arm(listener);
+	/* If that failed the task is ready already. A request from before ends the wait as it
+	 * begins. */
+	outcome = (int)kn_task_park(task, kn_list_empty(&waiter.link) ? NULL : &waiter.wait);
+	/* A descriptor or an error is what happened, and a request that came after it stays
+	 * pending; one that came after another request is the same cancellation. */
+	if (outcome == -KNIT_ECANCELLED && task->must_cancel)
+		return kn_task_take_cancel(task);
+	return outcome;
 }
 
 static int next_connection(knit_listener *listener)
@@ -357,15 +377,15 @@ static int next_connection(knit_listener *listener)
 
 	if (!task)
 		return error;
-	if (task->must_cancel)
-		error = knit_sleep(0);
-	if (error == 0)
-		error = listener->error;
-	if (error < 0)
-		return error;
-	if (listener->count == 0) {
-		listener->taken = 0;
+	if (listener->loop != kn_self.loop)
+		return -KNIT_EWRONGTHREAD;
+	if (task->must_cancel || (listener->count == 0 && !listener->error))
 		return wait_for_one(listener, task);
+	if (listener->count == 0) {
+		/* Whoever asks again and again must not keep the loop for itself. */
+		fd = listener->error;
+		error = knit_sleep(0);
+		return error < 0 ? error : fd;
 	}
 	fd = take(listener);
 	arm(listener);
@@ -395,7 +415,9 @@ int knit_listener_accept(knit_listener *listener, struct sockaddr *address, sock
 
 int knit_listener_fd(const knit_listener *listener)
 {
-	return kn_loop_check(listener->loop) < 0 ? -KNIT_EWRONGTHREAD : listener->fd;
+	if (kn_loop_check(listener->loop) < 0)
+		return -KNIT_EWRONGTHREAD;
+	return listener->socket.fd < 0 ? -EBADF : listener->socket.fd;
 }
 
 static bool cannot_cancel(struct kn_wait *wait, struct kn_message *text)
@@ -414,18 +436,20 @@ int knit_listener_close(knit_listener *listener)
 	if (!listener)
 		return 0;
 	loop = listener->loop;
-	if (kn_loop_check(loop) < 0)
+	/* What a closed loop has left of it belongs to no thread. */
+	if (kn_loop_check(loop) < 0 && !(knit_loop_is_closed(loop) && listener->orphaned))
 		return -KNIT_EWRONGTHREAD;
 	listener->closed = true;
-	if (loop->phase != KN_CLOSED)
+	if (!listener->orphaned)
 		kn_timer_stop(loop, &listener->timer);
 	fail(listener, -EBADF);
-	while (listener->count)
-		close(take(listener));
+	drop_queue(listener);
 	if (!listener->armed) {
 		finish_close(listener);
 		return 0;
 	}
+	if (listener->orphaned)
+		return 0; /* the kernel did not let go in time: it stays for good */
 	kn_engine_cancel(loop->engine, &listener->op);
 	if (kn_self.loop == loop && kn_self.task && loop->phase == KN_OPEN) {
 		task = kn_task_of(kn_self.task);

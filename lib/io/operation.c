@@ -12,6 +12,7 @@
  * A request that is pending when a call begins is delivered before the kernel is asked: else a
  * peer that always has data could keep a task from ever being cancelled. */
 #include "io/operation.h"
+#include "io/close.h"
 
 static void operation_complete(struct kn_op *op)
 {
@@ -22,17 +23,17 @@ static void operation_complete(struct kn_op *op)
 		kn_task_wake(operation->closer, 0, NULL);
 }
 
+/* Of several requests the last one's message counts. */
 static bool operation_cancel(struct kn_wait *wait, struct kn_message *message)
 {
 	struct kn_operation *operation = kn_container_of(wait, struct kn_operation, wait);
 	struct kn_task *task = operation->task;
+	struct kn_message *before = task->cancel_message;
 
-	if (!operation->cancelled) {
-		operation->cancelled = true;
-		kn_message_unref(task->cancel_message);
-		task->cancel_message = kn_message_ref(message);
-		kn_engine_cancel(task->future.loop->engine, &operation->op);
-	}
+	operation->cancelled = true;
+	task->cancel_message = kn_message_ref(message);
+	kn_message_unref(before);
+	kn_engine_cancel(task->future.loop->engine, &operation->op);
 	return true;
 }
 
@@ -42,13 +43,19 @@ struct kn_operation *kn_operation_of(struct kn_op *op)
 	                                          : NULL;
 }
 
+/* A worker thread of the kernel that gets a signal says EINTR, or, where it meant to start the
+ * system call anew, a code that no system call shows (ERESTARTSYS and its neighbours). */
+static bool interrupted(intptr_t result)
+{
+	return result == -EINTR || (result <= -512 && result >= -516);
+}
+
 /* What the kernel said after the operation was to be ended early. */
 static intptr_t settle(struct kn_operation *operation, intptr_t result)
 {
 	struct kn_task *task = operation->task;
 
-	/* A worker thread of the kernel that is cancelled says EINTR. */
-	if (result == -ECANCELED || result == -EINTR) {
+	if (result == -ECANCELED || interrupted(result)) {
 		if (operation->cancelled)
 			return kn_task_take_cancel(task);
 		return operation->closed ? -EBADF : -KNIT_ECLOSED;
@@ -57,6 +64,24 @@ static intptr_t settle(struct kn_operation *operation, intptr_t result)
 	if (operation->cancelled)
 		kn_task_keep_cancel(task);
 	return result;
+}
+
+/* What keeps the kernel from being asked, told one pass later: no call may return at once
+ * for ever. 0: nothing. */
+static int check_entry(struct kn_task *task, int fd)
+{
+	struct knit_loop *loop = task->future.loop;
+	bool closing = kn_is_closing(loop, fd);
+	int r;
+
+	if (!task->must_cancel && !closing)
+		return 0;
+	r = knit_sleep(0);
+	if (r < 0)
+		return r;
+	if (loop->phase != KN_OPEN)
+		return -KNIT_ECLOSED;
+	return closing || kn_is_closing(loop, fd) ? -EBADF : 0;
 }
 
 intptr_t kn_operation_run(struct kn_operation *operation)
@@ -68,8 +93,8 @@ intptr_t kn_operation_run(struct kn_operation *operation)
 
 	if (kn_unlikely(!task))
 		return error;
-	if (kn_unlikely(task->must_cancel))
-		error = knit_sleep(0);
+	if (kn_unlikely(task->must_cancel || !kn_list_empty(&task->future.loop->closing_fds)))
+		error = check_entry(task, op->fd);
 	if (kn_unlikely(error < 0))
 		return error;
 	operation->task = task;
@@ -82,6 +107,6 @@ intptr_t kn_operation_run(struct kn_operation *operation)
 		result = kn_task_park(task, &operation->wait);
 		if (kn_unlikely(operation->cancelled || operation->closed || result == -ECANCELED))
 			return settle(operation, result);
-	} while (kn_unlikely(result == -EINTR));
+	} while (kn_unlikely(interrupted(result)));
 	return result;
 }

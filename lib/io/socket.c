@@ -60,6 +60,17 @@ static intptr_t send_some(int fd, const char *buffer, size_t size)
 	return kn_operation_run(&operation);
 }
 
+/* A cancellation that was delivered although bytes had been sent before: it waits for the next
+ * suspension, with its message. */
+static void put_back_cancel(struct kn_task *task)
+{
+	struct kn_message *before = task->cancel_message;
+
+	task->cancel_message = kn_message_ref(kn_message_recorded(-KNIT_ECANCELLED));
+	kn_message_unref(before);
+	kn_task_keep_cancel(task);
+}
+
 intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
 {
 	size_t sent = 0;
@@ -72,12 +83,13 @@ intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
 		if (kn_unlikely(r <= 0)) {
 			if (!sent)
 				return r;
-			/* What was sent is told now. A cancellation must not be lost by that. */
 			if (r == -KNIT_ECANCELLED)
-				kn_task_keep_cancel(kn_task_of(kn_self.task));
+				put_back_cancel(kn_task_of(kn_self.task));
 			break;
 		}
 		sent += (size_t)r;
+		if (kn_unlikely(kn_task_of(kn_self.task)->must_cancel))
+			break;
 	}
 	return (intptr_t)sent;
 }
@@ -92,7 +104,7 @@ static intptr_t message(uint8_t opcode, int fd, struct msghdr *header)
 intptr_t knit_sock_recvfrom(int fd, void *buffer, size_t size, struct sockaddr *address,
                             socklen_t *length)
 {
-	struct iovec piece = {buffer, size};
+	struct iovec piece = {buffer, size < KN_IO_MAX ? size : KN_IO_MAX};
 	struct msghdr header = {
 	        .msg_name = address,
 	        .msg_namelen = address && length ? *length : 0,
@@ -109,7 +121,7 @@ intptr_t knit_sock_recvfrom(int fd, void *buffer, size_t size, struct sockaddr *
 intptr_t knit_sock_sendto(int fd, const void *buffer, size_t size, const struct sockaddr *address,
                           socklen_t length)
 {
-	struct iovec piece = {(void *)buffer, size};
+	struct iovec piece = {(void *)buffer, size < KN_IO_MAX ? size : KN_IO_MAX};
 	struct msghdr header = {
 	        .msg_name = (void *)address,
 	        .msg_namelen = address ? length : 0,

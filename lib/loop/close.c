@@ -82,6 +82,8 @@ static int unwind_tasks(struct knit_loop *loop, int64_t deadline)
 
 static int release_kernel(struct knit_loop *loop, int64_t deadline)
 {
+	if (loop->close_owned)
+		loop->close_owned(loop);
 	if (loop->bound && kn_engine_drain(loop->engine, deadline) > 0)
 		return -EBUSY;
 	kn_engine_free(loop->engine);

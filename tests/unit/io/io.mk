@@ -2,6 +2,10 @@
 io_tests = \
 	tests/unit/io/rig.c \
 	tests/unit/io/rig.h \
+	tests/unit/io/scenes.c \
+	tests/unit/io/scenes.h \
+	tests/unit/io/test_cancel.c \
+	tests/unit/io/test_cancel_late.c \
 	tests/unit/io/test_close.c \
 	tests/unit/io/test_datagram.c \
 	tests/unit/io/test_file.c \

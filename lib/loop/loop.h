@@ -64,6 +64,7 @@ struct knit_loop {
 	int64_t now; /* ns; valid if now_valid, or always with a virtual clock */
 	bool now_valid;
 	bool stopping;
+	bool passing;  /* in kn_loop_run(): one pass follows the other */
 	bool parked;   /* hosted, between passes: what becomes ready must make the fd readable */
 	bool running;  /* on the owner's stack */
 	uint8_t phase; /* enum kn_phase */
@@ -115,7 +116,8 @@ struct knit_loop {
 	/* any thread */
 	struct kn_inbox inbox;
 	_Atomic(struct kn_post *) returned; /* spare posts for producers to take, all at once */
-	atomic_uint refs;
+	atomic_uint refs;  /* of users */
+	atomic_uint holds; /* of the library, on the memory */
 	atomic_bool is_running, is_closed;
 	atomic_bool bound;                 /* it has run: the owner is final */
 	_Atomic(uint64_t) signals_pending; /* bit n: signal n was delivered */
@@ -175,6 +177,10 @@ void kn_timer_stop(struct knit_loop *loop, struct kn_timer *timer);
  * that has a reference. 0, or -KNIT_ECLOSED: it will never be touched. */
 KN_NODISCARD int kn_loop_post(struct knit_loop *loop, struct kn_post *post);
 
+/* Keeps @loop in memory, open or closed / does so no longer. Any thread. */
+void kn_loop_hold(struct knit_loop *loop);
+void kn_loop_let_go(struct knit_loop *loop);
+
 /* ---- life (owner) -------------------------------------------------------------------- */
 
 /* May something new be made on @loop? 0; -KNIT_EWRONGTHREAD; -KNIT_ECLOSED. */
@@ -198,6 +204,21 @@ KN_NODISCARD int kn_loop_run(struct knit_loop *loop);
 void kn_loop_run_batch(struct knit_loop *loop);
 /* Fills the ready list; waits for at most until @deadline (INT64_MIN: not at all). */
 KN_NODISCARD int kn_loop_poll(struct knit_loop *loop, int64_t deadline);
+
+/* Begins the next pass, whose batch is the ready list, if a poll would find nothing to add to it:
+ * for a task that wants to switch to the next without going through the loop. */
+static inline bool kn_loop_next_pass(struct knit_loop *loop)
+{
+	if (!loop->passing || loop->stopping || kn_list_empty(&loop->ready) || loop->timers.count ||
+	    loop->posts || kn_inbox_pending(&loop->inbox) ||
+	    atomic_load_explicit(&loop->signals_pending, memory_order_relaxed) ||
+	    !kn_engine_quiet(loop->engine))
+		return false;
+	loop->counters.passes++;
+	loop->now_valid = loop->clock != KNIT_CLOCK_MONOTONIC;
+	kn_list_splice_tail(&loop->batch, &loop->ready);
+	return true;
+}
 
 /* Is there anything outside that may still wake the loop? */
 bool kn_loop_expects_something(const struct knit_loop *loop);

@@ -55,12 +55,14 @@ bool kn_loop_expects_something(const struct knit_loop *loop)
 	return loop->remote > 0 || kn_engine_in_flight(loop->engine) > loop->own_ops;
 }
 
-/* Beside the one of whoever runs it and the one that its futures share. */
+/* Can another thread reach it? One reference is that of whoever runs it; one hold goes with it,
+ * and one with its futures. */
 static bool has_other_references(const struct knit_loop *loop)
 {
 	unsigned own = loop->tasks.live + loop->futures.live > 0 ? 2 : 1;
 
-	return atomic_load_explicit(&loop->refs, memory_order_acquire) > own;
+	return atomic_load_explicit(&loop->refs, memory_order_acquire) > 1 ||
+	       atomic_load_explicit(&loop->holds, memory_order_acquire) > own;
 }
 
 /* Without operations in flight nothing can happen before the next deadline but by another
@@ -81,6 +83,9 @@ static int wait_virtually(struct knit_loop *loop, int64_t deadline)
 	if (kn_loop_expects_something(loop) || !kn_list_empty(&loop->signals) ||
 	    has_other_references(loop))
 		return wait_in_kernel(loop, KNIT_FOREVER);
+	/* What another thread posted before it dropped its reference. */
+	if (kn_inbox_pending(&loop->inbox))
+		return 0;
 	if (loop->describe_tasks)
 		loop->describe_tasks(loop);
 	return -EDEADLK;
@@ -287,6 +292,7 @@ int kn_loop_run(struct knit_loop *loop)
 {
 	int r;
 
+	loop->passing = true;
 	do {
 		r = kn_loop_poll(loop, KNIT_FOREVER);
 		if (r < 0)
@@ -296,6 +302,7 @@ int kn_loop_run(struct knit_loop *loop)
 		if (kn_unlikely(kn_loop_check(loop) < 0))
 			return -KNIT_EWRONGTHREAD;
 	} while (!loop->stopping);
+	loop->passing = false;
 	loop->stopping = false;
 	/* What the last batch queued goes to the kernel now, not with the next run. */
 	if (r == 0)

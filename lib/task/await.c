@@ -26,7 +26,7 @@ intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
 	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
 	if (kn_unlikely(task->must_cancel) && wait && wait->cancel(wait, task->cancel_message))
 		task->must_cancel = false;
-	kn_fiber_switch(&task->fiber, &task->future.loop->fiber);
+	kn_task_leave(task);
 	outcome = task->wake_outcome;
 	if (kn_unlikely(knit_is_error(outcome))) {
 		kn_message_record(task->wake_message);

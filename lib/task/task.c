@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* task.c - creating a task, running its steps, and ending it.
- *
- * A task gets its stack at its first step and gives it back when its coroutine has returned, so
- * tasks that wait to start cost no stack, and a hundred thousand short ones share a few. */
+/* task.c - creating a task, ending it, and what one may ask it. step.c runs it. */
 #include "task/task.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,103 +8,6 @@
 #include "base/options.h"
 
 #define NUMBERS_A_BLOCK 256 /* task numbers that a loop takes at once */
-
-/* ---- the name of a task whose stack overflows ----------------------------------- */
-
-/* Runs in a signal handler, on whatever the overflow left: reads memory, and no more. */
-static void name_running_task(char *buffer, size_t size)
-{
-	const struct kn_task *task = kn_task_of(kn_self.task);
-	char digits[24], *digit = digits + sizeof(digits) - 1;
-	uint64_t number;
-
-	buffer[0] = '\0';
-	if (!kn_self.task)
-		return;
-	if (task->name) {
-		strncat(buffer, task->name, size - 1);
-		return;
-	}
-	*digit = '\0';
-	number = task->number;
-	do
-		*--digit = (char)('0' + number % 10);
-	while (number /= 10);
-	strncat(buffer, "Task-", size - 1);
-	strncat(buffer, digit, size - 1 - strlen(buffer));
-}
-
-void kn_task_name_overflows(void)
-{
-	kn_overflow_set_namer(name_running_task);
-}
-
-/* ---- steps --------------------------------------------------------------------------- */
-
-static void task_main(void *arg)
-{
-	struct kn_task *task = arg;
-
-	task->wake_outcome = task->coro(task->arg);
-	task->returned = true;
-	kn_fiber_exit(&task->fiber, &task->future.loop->fiber);
-}
-
-/* False: the task is over without having run. */
-static bool task_start(struct kn_task *task)
-{
-	struct knit_loop *loop = task->future.loop;
-	struct kn_stack *stack;
-
-	if (kn_unlikely(task->must_cancel)) {
-		kn_task_finish(task, -KNIT_ECANCELLED);
-		return false;
-	}
-	if (kn_unlikely(!loop->stacks))
-		loop->stacks = kn_stack_pool_new(loop->stack_size, loop->paint, KN_GUARD_BEST);
-	stack = loop->stacks ? kn_stack_get(loop->stacks, task->stack_size) : NULL;
-	if (kn_unlikely(!stack)) {
-		kn_task_finish(task, -ENOMEM);
-		return false;
-	}
-	task->started = true;
-	kn_fiber_init(&task->fiber, stack, task_main, task);
-	return true;
-}
-
-/* The coroutine has returned, or will never be resumed again (a closing loop lost patience). */
-static void task_end(struct kn_task *task)
-{
-	struct knit_loop *loop = task->future.loop;
-
-	if (kn_likely(task->returned)) {
-		kn_stack_put(loop->stacks, task->fiber.stack);
-		task->fiber.stack = NULL;
-		kn_task_finish(task, task->wake_outcome);
-	} else {
-		kn_fiber_abandon(&task->fiber);
-		loop->abandoned++;
-		kn_task_finish(task, -KNIT_ECLOSED);
-	}
-}
-
-static void task_step(struct kn_ready *ready)
-{
-	struct kn_task *task = kn_container_of(ready, struct kn_task, ready);
-	struct kn_thread *self = &kn_self;
-
-	if (kn_unlikely(!task->started) && !task_start(task))
-		return;
-	self->task = &task->future;
-	self->message = &task->record;
-	kn_overflow_set_current(task->fiber.stack);
-	kn_fiber_switch(&task->future.loop->fiber, &task->fiber);
-	kn_overflow_set_current(NULL);
-	self->task = NULL;
-	self->message = NULL;
-	if (kn_unlikely(task->returned || task->refused > KN_REFUSALS_MAX))
-		task_end(task);
-}
 
 /* ---- the end ------------------------------------------------------------------------- */
 
@@ -179,7 +79,7 @@ struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
 	*error = 0;
 	task->future.refs = 1 + references;
 	task->future.result_free = options->result_free;
-	task->ready.run = task_step;
+	task->ready.run = kn_task_step;
 	task->coro = coro;
 	task->arg = options->arg;
 	task->arg_free = options->arg_free;

@@ -101,7 +101,7 @@ static inline void kn_future_demand(const knit_future *future, const char *funct
 }
 
 /* A pending future / task with one reference, or NULL without memory. The first object of a
- * loop takes a reference to it, the last one drops it. */
+ * loop keeps it in memory, the last one no longer. */
 KN_NODISCARD knit_future *kn_future_new(struct knit_loop *loop);
 KN_NODISCARD struct kn_task *kn_task_alloc(struct knit_loop *loop);
 void kn_future_release(knit_future *future); /* drops a reference, no checks */
@@ -152,6 +152,12 @@ KN_NODISCARD struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *c
 
 /* Has the report of a stack overflow name the running task. */
 void kn_task_name_overflows(void);
+
+/* The step of a task, in the ready list. */
+void kn_task_step(struct kn_ready *ready);
+
+/* Leaves the running task for whatever is next in line; returns when its next step runs. */
+void kn_task_leave(struct kn_task *task);
 
 /* Ends a task that does not run: what its coroutine returned, or would have. */
 void kn_task_finish(struct kn_task *task, intptr_t outcome);

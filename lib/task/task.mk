@@ -8,6 +8,7 @@ task_sources = \
 	lib/task/object.c \
 	lib/task/run_on.c \
 	lib/task/runner.c \
+	lib/task/step.c \
 	lib/task/task.c \
 	lib/task/task.h \
 	lib/task/threadsafe.c

@@ -67,14 +67,14 @@ typedef struct knit_run_options {
  *   -EDEADLK: virtual clock, and nothing left to wait for.
  * Thread: any.  Suspends: no; blocks the thread, and may not be called in a task.
  * Ownership: @arg is borrowed until the return. */
-KNIT_API KNIT_NODISCARD intptr_t knit_run(knit_coro *main, void *arg);
+KNIT_API intptr_t knit_run(knit_coro *main, void *arg);
 
 /* As knit_run(): with keyword arguments.
  *
  * Units: see knit_run_options.  Returns: as knit_run().  Errors: as knit_run(), and -EINVAL,
  *   -E2BIG: @options is malformed.
  * Thread: any.  Suspends: no.  Ownership: @options is borrowed for the call. */
-KNIT_API KNIT_NODISCARD intptr_t knit_run_with(knit_coro *main, const knit_run_options *options);
+KNIT_API intptr_t knit_run_with(knit_coro *main, const knit_run_options *options);
 
 /* The loop that runs in this thread.
  *
@@ -118,8 +118,7 @@ KNIT_API knit_loop *knit_loop_unref(knit_loop *loop);
  *   -EDEADLK: virtual clock, and nothing left to wait for.
  * Thread: loop.  Suspends: no; blocks the thread.  Ownership: @arg is borrowed until the
  *   task is done. */
-KNIT_API KNIT_NODISCARD intptr_t knit_loop_run_until_complete(knit_loop *loop, knit_coro *coro,
-                                                              void *arg);
+KNIT_API intptr_t knit_loop_run_until_complete(knit_loop *loop, knit_coro *coro, void *arg);
 
 /* Runs @loop until @future is done, and consumes a reference to it, as knit_await() does.
  * With -KNIT_ESTOPPED and the errors before the run the reference stays the caller's.
@@ -127,15 +126,14 @@ KNIT_API KNIT_NODISCARD intptr_t knit_loop_run_until_complete(knit_loop *loop, k
  * Units: none.  Returns: the future's outcome.
  * Errors: as knit_loop_run_until_complete(); -EINVAL: @future is NULL or another loop's.
  * Thread: loop.  Suspends: no; blocks the thread.  Ownership: consumes one reference. */
-KNIT_API KNIT_NODISCARD intptr_t knit_loop_run_until_complete_future(knit_loop *loop,
-                                                                     knit_future *future);
+KNIT_API intptr_t knit_loop_run_until_complete_future(knit_loop *loop, knit_future *future);
 
 /* Runs @loop until knit_loop_stop().
  *
  * Units: none.  Returns: 0.
  * Errors: -KNIT_ERUNNING; -KNIT_ECLOSED; -EDEADLK: virtual clock, nothing left to wait for.
  * Thread: loop.  Suspends: no; blocks the thread.  Ownership: none. */
-KNIT_API KNIT_NODISCARD int knit_loop_run_forever(knit_loop *loop);
+KNIT_API int knit_loop_run_forever(knit_loop *loop);
 
 /* One pass: waits until there is something to do, @timeout at most, and does it. For a host
  * with a main loop of its own, beside knit_loop_fd().

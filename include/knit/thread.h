@@ -23,8 +23,7 @@ KNIT_BEGIN_DECLS
  * Errors: -KNIT_ECLOSED, -ENOMEM: it never runs.
  * Thread: any; the caller must hold a reference to @loop.  Suspends: no.
  * Ownership: @arg is borrowed until the callback ran. */
-KNIT_API KNIT_NODISCARD int knit_loop_call_soon_threadsafe(knit_loop *loop, knit_callback *callback,
-                                                           void *arg);
+KNIT_API int knit_loop_call_soon_threadsafe(knit_loop *loop, knit_callback *callback, void *arg);
 
 /* As knit_loop_stop(), from any thread.
  *

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* loop.c - making a loop, its references, and the small questions one may ask it.
  *
- * A loop is freed with its last reference. References are held by users (any thread), by the
- * set of its live futures (one for all of them, see lib/task/object.c), and by nobody else: a
- * thread that runs a loop borrows the reference of whoever called. */
+ * Two counts. @refs are the users': the last one closes the loop. @holds keep the memory, and
+ * are the library's: one for all references together, one for all live futures, one for each
+ * call that another loop has to answer. They differ because the library may let go later than
+ * its users, and on any thread, where a last reference to an open loop must not be dropped.
+ * Whoever runs a loop borrows a reference. */
 #include "loop/loop.h"
 #include <errno.h>
 #include <string.h>
@@ -36,6 +38,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	loop->paint = options->paint != 0;
 	atomic_init(&loop->owner, &kn_self);
 	atomic_init(&loop->refs, 1);
+	atomic_init(&loop->holds, 1);
 	loop->wake_fd = -1;
 	loop->host_fd = -1;
 }
@@ -132,23 +135,41 @@ knit_loop *knit_loop_ref(knit_loop *loop)
 	return loop;
 }
 
+void kn_loop_hold(struct knit_loop *loop)
+{
+	atomic_fetch_add_explicit(&loop->holds, 1, memory_order_relaxed);
+}
+
+void kn_loop_let_go(struct knit_loop *loop)
+{
+	if (atomic_fetch_sub_explicit(&loop->holds, 1, memory_order_acq_rel) == 1)
+		release(loop);
+}
+
+/* The last reference to an open loop. */
+static void close_unreferenced(struct knit_loop *loop)
+{
+	if (kn_loop_check(loop) < 0)
+		kn_panic("the last reference to an open loop was dropped on a thread that "
+		         "does not own it: close the loop on its own thread first");
+	if (loop->running)
+		kn_panic("the last reference to a running loop was dropped");
+	if (knit_loop_close(loop) == -KNIT_ERUNNING)
+		kn_panic("the last reference to a loop with tasks was dropped while another "
+		         "loop ran in the thread: close it first, outside of that");
+}
+
 knit_loop *knit_loop_unref(knit_loop *loop)
 {
 	if (!loop)
 		return NULL;
-	/* Closing needs a live loop, so an open one is closed before its count reaches 0. Only
-	 * the holder of the last reference can see a count of 1. */
+	/* Closing needs a live loop, so it comes before the count reaches 0. Only the holder of
+	 * the last reference can see a count of 1. */
 	if (atomic_load_explicit(&loop->refs, memory_order_acquire) == 1 &&
-	    !atomic_load_explicit(&loop->is_closed, memory_order_acquire)) {
-		if (kn_loop_check(loop) < 0)
-			kn_panic("the last reference to an open loop was dropped on a thread that "
-			         "does not own it: close the loop on its own thread first");
-		if (loop->running)
-			kn_panic("the last reference to a running loop was dropped");
-		(void)knit_loop_close(loop);
-	}
+	    !knit_loop_is_closed(loop))
+		close_unreferenced(loop);
 	if (atomic_fetch_sub_explicit(&loop->refs, 1, memory_order_acq_rel) == 1)
-		release(loop);
+		kn_loop_let_go(loop);
 	return NULL;
 }
 

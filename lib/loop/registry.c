@@ -15,7 +15,8 @@ static uint32_t next_id;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
 
-/* A loop that @thread owns, if there is one. */
+/* An open loop that @thread owns, if there is one. Closed ones lose their owner. They are
+ * looked at only here, under the lock, for their last reference may be dropped at any time. */
 static struct knit_loop *first_of(struct kn_thread *thread)
 {
 	struct knit_loop *found = NULL;
@@ -24,13 +25,28 @@ static struct knit_loop *first_of(struct kn_thread *thread)
 	kn_list_for_each (node, &loops) {
 		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
 
-		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == thread) {
+		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) != thread)
+			continue;
+		if (!knit_loop_is_closed(loop)) {
 			found = knit_loop_ref(loop);
 			break;
 		}
+		atomic_store_explicit(&loop->owner, NULL, memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&lock);
 	return found;
+}
+
+/* pthread_exit() was called in a callback or a task. What was left of the pass may hold posts. */
+static void leave_run(struct kn_thread *thread)
+{
+	struct knit_loop *loop = thread->loop;
+
+	kn_list_splice_tail(&loop->batch, &loop->ready);
+	kn_list_splice_tail(&loop->ready, &loop->batch);
+	thread->task = NULL;
+	thread->message = NULL;
+	kn_loop_end_run(loop);
 }
 
 /* A thread that ends while it owns open loops closes them. Afterwards they have no owner, for
@@ -39,9 +55,10 @@ static void close_loops_of(struct kn_thread *thread)
 {
 	struct knit_loop *loop;
 
+	if (thread->loop)
+		leave_run(thread);
 	while ((loop = first_of(thread))) {
 		(void)knit_loop_close(loop);
-		atomic_store_explicit(&loop->owner, NULL, memory_order_relaxed);
 		knit_loop_unref(loop);
 	}
 }
@@ -117,10 +134,13 @@ struct knit_loop *kn_registry_find(uint32_t id, const char *function)
 
 		if (loop->id != id)
 			continue;
+		/* A closed one has no handles any more, and may go at any time. */
+		if (knit_loop_is_closed(loop))
+			break;
 		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == &kn_self)
 			found = loop;
 		else
-			foreign = !atomic_load_explicit(&loop->is_closed, memory_order_relaxed);
+			foreign = true;
 		break;
 	}
 	pthread_mutex_unlock(&lock);

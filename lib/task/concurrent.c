@@ -70,7 +70,7 @@ knit_concurrent_future *knit_concurrent_future_unref(knit_concurrent_future *fut
 	if (atomic_fetch_sub_explicit(&future->refs, 1, memory_order_acq_rel) > 1)
 		return NULL;
 	if (future->source) {
-		knit_loop_unref(future->source->loop);
+		kn_loop_let_go(future->source->loop);
 		future->source->release(future->source);
 	}
 	kn_message_unref(future->message);

@@ -11,7 +11,7 @@ struct kn_source {
 	/* The future was cancelled: pass it on. */
 	void (*cancelled)(struct kn_source *source);
 	void (*release)(struct kn_source *source);
-	struct knit_loop *loop; /* counted: the loop that completes it */
+	struct knit_loop *loop; /* held: the loop that completes it */
 };
 
 /* A future of some loop that is to follow. */

@@ -49,7 +49,7 @@ static void *object_new(struct knit_loop *loop, struct kn_slab *slab, uint32_t *
 	kn_tasks_attach(loop);
 	object = kn_slab_alloc(slab, ret_index);
 	if (kn_likely(object != NULL) && kn_unlikely(loop->tasks.live + loop->futures.live == 1))
-		knit_loop_ref(loop);
+		kn_loop_hold(loop);
 	return object;
 }
 
@@ -57,7 +57,7 @@ static void object_free(struct knit_loop *loop, struct kn_slab *slab, void *obje
 {
 	kn_slab_free(slab, object, index);
 	if (kn_unlikely(loop->tasks.live + loop->futures.live == 0))
-		knit_loop_unref(loop);
+		kn_loop_let_go(loop);
 }
 
 static void future_init(knit_future *future, struct knit_loop *loop, uint32_t index)

@@ -15,7 +15,7 @@ struct call {
 	struct kn_post back;       /* to the caller's */
 	struct kn_waiter waiter;   /* the other loop's: while the task is not done */
 	struct kn_task *caller;    /* borrowed */
-	struct knit_loop *here;    /* the caller's loop; counted */
+	struct knit_loop *here;    /* the caller's loop; held */
 	struct knit_loop *there;   /* borrowed */
 	knit_coro *coro;
 	const knit_task_options *options;
@@ -36,7 +36,7 @@ static void let_go(struct call *call)
 		return;
 	/* Refused only if the caller's loop gave up waiting for us: then its stack was kept. */
 	(void)!kn_loop_post(here, &call->back);
-	knit_loop_unref(here);
+	kn_loop_let_go(here);
 }
 
 static void call_is_done(struct kn_waiter *waiter, knit_future *task)
@@ -132,10 +132,11 @@ intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_opti
 	if (!loop || !coro)
 		return -EINVAL;
 	init_posts(&call);
-	call.here = knit_loop_ref(task->future.loop);
+	call.here = task->future.loop;
+	kn_loop_hold(call.here);
 	r = kn_loop_post(loop, &call.go);
 	if (r < 0) {
-		knit_loop_unref(call.here);
+		kn_loop_let_go(call.here);
 		return r;
 	}
 	task->future.loop->remote++;

@@ -111,7 +111,7 @@ static struct remote_task *remote_new(knit_loop *loop, knit_coro *coro,
 		remote_release(&remote->source);
 		return NULL;
 	}
-	knit_loop_ref(loop);
+	kn_loop_hold(loop);
 	return remote;
 }
 

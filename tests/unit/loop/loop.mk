@@ -8,5 +8,6 @@ loop_tests = \
 	tests/unit/loop/test_host.c \
 	tests/unit/loop/test_ownership.c \
 	tests/unit/loop/test_passes.c \
+	tests/unit/loop/test_references.c \
 	tests/unit/loop/test_signal_storm.c \
 	tests/unit/loop/test_signals.c

@@ -1,2 +1,5 @@
 # The unit tests of lib/task, one file a line.
-task_tests =
+task_tests = \
+	tests/unit/loop/rig.c \
+	tests/unit/loop/rig.h \
+	tests/unit/task/test_lifetime.c

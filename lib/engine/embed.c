@@ -11,9 +11,10 @@
  * kernel has to tell after that counts, and what it had to tell before shows in the ring,
  * which is looked at last.
  *
- * Under valgrind our own waits go the same way. It runs one thread at a time and does not
- * know that io_uring_enter() may wait (3.19), so that a thread in there keeps all others
- * from running, the one that it waits for among them. It knows poll(). */
+ * Under valgrind our own waits are polls too. It runs one thread at a time and does not know
+ * that io_uring_enter() may wait (3.19), so that a thread in there keeps all others from
+ * running, the one that it waits for among them. It knows poll(); and so there the ring is one
+ * whose own descriptor wakes its poller (see setup.c). */
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -38,25 +39,36 @@ int kn_engine_fd(struct kn_engine *engine)
 	return fd;
 }
 
+/* Kernels from 6.11 on delay the signal for what completes inside the write to another eventfd
+ * (an operation polls it), and after that give no such signal for this registration again. So
+ * each wait gets a registration of its own. */
+static int renew(struct kn_engine *engine)
+{
+	unsigned ring = (unsigned)engine->ring.ring_fd;
+
+	(void)io_uring_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
+	return io_uring_register(ring, IORING_REGISTER_EVENTFD, &engine->event_fd, 1);
+}
+
 int kn_engine_arm(struct kn_engine *engine, int64_t deadline)
 {
 	enum kn_deadline state = KN_DEADLINE_SET;
 	uint64_t count;
-	int r;
+	int r, renewed = 0;
 
-	if (engine->event_fd >= 0)
+	if (engine->event_fd >= 0) {
+		renewed = renew(engine);
 		(void)eventfd_read(engine->event_fd, &count);
+	}
 	(void)kn_reap_internal(engine);
-	if (!kn_list_empty(&engine->unheard) && deadline > engine->ask_at)
-		deadline = engine->ask_at;
 	if (deadline != INT64_MAX)
 		state = kn_deadline_set(engine, deadline);
 	r = kn_uring_flush(engine);
 	if (r < 0 || engine->event_fd < 0)
 		return r;
 	/* What could not be given to the kernel must be tried again soon. */
-	if (state != KN_DEADLINE_SET || kn_engine_ready(engine) || kn_uring_unsent(engine) ||
-	    !kn_list_empty(&engine->waiting))
+	if (renewed < 0 || state != KN_DEADLINE_SET || kn_engine_ready(engine) ||
+	    kn_uring_unsent(engine) || !kn_list_empty(&engine->waiting))
 		(void)eventfd_write(engine->event_fd, 1);
 	return 0;
 }
@@ -65,16 +77,11 @@ int kn_embed_wait(struct kn_engine *engine, unsigned submit)
 {
 	unsigned ring = (unsigned)engine->enter_fd;
 	unsigned flags = engine->enter_flags | IORING_ENTER_GETEVENTS;
-	struct pollfd item = {.fd = kn_engine_fd(engine), .events = POLLIN};
+	struct pollfd item = {.fd = engine->ring.ring_fd, .events = POLLIN};
 	struct timespec span = {.tv_sec = engine->wait_span / 1000000000,
 	                        .tv_nsec = engine->wait_span % 1000000000};
-	uint64_t count;
-	int r;
+	int r = io_uring_enter2(ring, submit, 0, flags, NULL, _NSIG / 8);
 
-	if (item.fd < 0)
-		return item.fd;
-	(void)eventfd_read(item.fd, &count);
-	r = io_uring_enter2(ring, submit, 0, flags, NULL, _NSIG / 8);
 	if (r < 0 || kn_uring_cq_count(engine) || kn_uring_kept_back(engine))
 		return r;
 	if (ppoll(&item, 1, engine->wait_span == INT64_MAX ? NULL : &span, NULL) < 0)

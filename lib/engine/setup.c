@@ -62,6 +62,9 @@ static int try_ring(struct kn_engine *engine, unsigned flags, unsigned sq, unsig
 
 	if (params.flags & refused_flags)
 		return -EINVAL;
+	/* See kn_embed_wait(). */
+	if (engine->valgrind && flags & IORING_SETUP_DEFER_TASKRUN)
+		return -EINVAL;
 	r = io_uring_queue_init_params(sq, &engine->ring, &params);
 	if (r < 0)
 		return r;
@@ -136,6 +139,7 @@ int kn_engine_new(struct kn_engine **ret, const struct kn_engine_options *option
 		snprintf(why, why_size, "no memory for an engine");
 		return -ENOMEM;
 	}
+	engine->valgrind = kn_checkers_on_valgrind();
 	r = make_ring(engine, sq, cq < sq ? sq : cq);
 	if (r < 0) {
 		kn_diagnose(why, why_size, "io_uring_setup", r);
@@ -150,7 +154,6 @@ int kn_engine_new(struct kn_engine **ret, const struct kn_engine_options *option
 	engine->wait_span = INT64_MAX;
 	engine->registered = -1;
 	engine->event_fd = -1;
-	engine->valgrind = kn_checkers_on_valgrind();
 	engine->process = getpid();
 	*ret = engine;
 	return 0;
@@ -213,11 +216,6 @@ int kn_engine_start(struct kn_engine *engine, char *why, size_t why_size)
 	                    engine->enter_flags | IORING_ENTER_GETEVENTS, NULL, _NSIG / 8);
 	if (r < 0) {
 		kn_diagnose(why, why_size, "io_uring_enter", r);
-		return r;
-	}
-	/* What kn_embed_wait() needs, at once rather than in the middle of something. */
-	if (engine->valgrind && (r = kn_engine_fd(engine)) < 0) {
-		kn_diagnose(why, why_size, "eventfd", r);
 		return r;
 	}
 	engine->thread = gettid();

@@ -4,13 +4,17 @@ conformance_tests = \
 	tests/conformance/common.h \
 	tests/conformance/test_cancel_more_rules.c \
 	tests/conformance/test_cancel_rules.c \
+	tests/conformance/test_cancel_scenarios.c \
 	tests/conformance/test_future_rules.c \
 	tests/conformance/test_loop_rules.c \
+	tests/conformance/test_loop_scenarios.c \
 	tests/conformance/test_ownership.c \
 	tests/conformance/test_program_rules.c \
 	tests/conformance/test_retrieval_rules.c \
 	tests/conformance/test_run_rules.c \
 	tests/conformance/test_task_rules.c \
+	tests/conformance/test_task_scenarios.c \
+	tests/conformance/test_thread_rules.c \
 	tests/conformance/test_timer_rules.c
 
 if ENGINE

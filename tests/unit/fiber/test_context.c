@@ -16,6 +16,7 @@ void switch_with_registers(void **save, void *to, const uint64_t *in, uint64_t *
 #if defined(__x86_64__)
 #define REGISTERS 6
 __asm__(".text\n"
+        ".globl switch_with_registers\n"
         ".type switch_with_registers, @function\n"
         "switch_with_registers:\n"
         "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rcx\n"
@@ -30,6 +31,7 @@ __asm__(".text\n"
 #elif defined(__aarch64__)
 #define REGISTERS 19
 __asm__(".text\n"
+        ".globl switch_with_registers\n"
         ".type switch_with_registers, %function\n"
         "switch_with_registers:\n"
         "stp x29, x30, [sp, #-176]!\n"

@@ -106,6 +106,10 @@ Test(unwind, ends_at_the_entry_of_the_fiber, .init = set_up, .fini = tear_down)
 
 	coroutine_init(&co, stack, walk_and_walk_again);
 	co.arg = &walk;
+#if defined(__x86_64__) && !defined(KN_FIBER_UCONTEXT)
+	/* Above the entry lies nothing that is meant for unwinders. */
+	memset(stack->high - 16, 0x55, 16);
+#endif
 	coroutine_resume(&co);
 	expect_whole(&walk);
 	coroutine_resume(&co);
@@ -173,15 +177,21 @@ static void set_trap_flag(bool on)
 		                         : "cc", "memory");
 }
 
-Test(unwind, is_whole_at_every_instruction_of_a_switch, .init = set_up, .fini = tear_down)
+static void handle_steps(void (*handler)(int, siginfo_t *, void *))
 {
-	struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
-	struct coroutine co;
+	struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
 
 	if (test_scale(0, 1, 1, 1))
 		test_skip("tools have no trap flag, or put off signals");
 	sigemptyset(&action.sa_mask);
 	cr_assert_eq(sigaction(SIGTRAP, &action, NULL), 0);
+}
+
+Test(unwind, is_whole_at_every_instruction_of_a_switch, .init = set_up, .fini = tear_down)
+{
+	struct coroutine co;
+
+	handle_steps(on_step);
 	coroutine_init(&co, stack, step_in_fiber);
 	set_trap_flag(true);
 	step_in_thread(&co);
@@ -192,5 +202,80 @@ Test(unwind, is_whole_at_every_instruction_of_a_switch, .init = set_up, .fini = 
 	cr_expect_geq(steps, 8 * 20);
 	cr_expect_geq(steps_on_fiber, steps / 4);
 	cr_expect_leq(steps_on_fiber, steps * 3 / 4);
+}
+
+/* Variables of suspended functions live in callee-saved registers, which a debugger finds by
+ * the same tables. In test_context.c. */
+void switch_with_registers(void **save, void *to, const uint64_t *in, uint64_t *out);
+
+#define REGISTERS 6
+/* rbx, rbp, r12 .. r15, as the unwinder numbers them */
+static const int register_numbers[REGISTERS] = {3, 6, 12, 13, 14, 15};
+
+static void *contexts[2];
+static uint64_t values[2][REGISTERS];
+static unsigned seen[2], unlike;
+
+static void switch_back(kn_fiber_entry *entry, void *arg)
+{
+	uint64_t out[REGISTERS];
+
+	(void)entry;
+	(void)arg;
+	for (;;)
+		switch_with_registers(&contexts[1], contexts[0], values[1], out);
+}
+
+struct look {
+	uintptr_t at; /* the instruction that is next in kn_context_switch() */
+	bool found;
+};
+
+static _Unwind_Reason_Code look_at_registers(struct _Unwind_Context *context, void *arg)
+{
+	unsigned side = _Unwind_GetGR(context, register_numbers[0]) == values[1][0];
+	struct look *look = arg;
+
+	/* The next frame is the caller's. */
+	if (!look->found) {
+		look->found = _Unwind_GetIP(context) == look->at;
+		return _URC_NO_REASON;
+	}
+	seen[side]++;
+	for (int i = 0; i < REGISTERS; i++)
+		unlike += _Unwind_GetGR(context, register_numbers[i]) != values[side][i];
+	return _URC_NORMAL_STOP;
+}
+
+static void on_step_with_registers(int number, siginfo_t *info, void *context)
+{
+	uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	struct look look = {.at = at};
+
+	(void)number;
+	(void)info;
+	if (at >= (uintptr_t)kn_context_switch && at < (uintptr_t)kn_context_switch + 64)
+		_Unwind_Backtrace(look_at_registers, &look);
+}
+
+Test(unwind, finds_the_callers_registers_at_every_instruction_of_a_switch, .init = set_up,
+     .fini = tear_down)
+{
+	uint64_t out[REGISTERS];
+
+	handle_steps(on_step_with_registers);
+	for (int i = 0; i < REGISTERS; i++) {
+		values[0][i] = (uint64_t)i + 1000;
+		values[1][i] = (uint64_t)i + 2000;
+	}
+	contexts[1] = kn_context_make(stack->high, switch_back, NULL, NULL);
+	/* The first switch is to a side that has no registers yet. */
+	switch_with_registers(&contexts[0], contexts[1], values[0], out);
+	set_trap_flag(true);
+	switch_with_registers(&contexts[0], contexts[1], values[0], out);
+	set_trap_flag(false);
+	cr_expect_eq(unlike, 0);
+	cr_expect_geq(seen[0], 15);
+	cr_expect_geq(seen[1], 15);
 }
 #endif

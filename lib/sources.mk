@@ -28,9 +28,10 @@ lib_LTLIBRARIES = libknit.la
 # Empty on purpose: unset, automake would look for libknit.c.
 libknit_la_SOURCES =
 libknit_la_LIBADD = libknit-core.la
+# A thread's end, a fork and a signal may call into the library at any time: it stays (nodelete).
 # current:revision:age, by libtool's rules. 0:0:0 until the first release.
 libknit_la_LDFLAGS = $(AM_LDFLAGS) $(STRICT_LINK_FLAGS) -version-info 0:0:0 \
-	-Wl,--version-script=$(top_srcdir)/lib/libknit.map
+	-Wl,--version-script=$(top_srcdir)/lib/libknit.map -Wl,-z,nodelete
 EXTRA_libknit_la_DEPENDENCIES = $(top_srcdir)/lib/libknit.map
 
 pkgconfig_DATA = lib/knit.pc

@@ -58,6 +58,8 @@ static void close_loops_of(struct kn_thread *thread)
 	if (thread->loop)
 		leave_run(thread);
 	while ((loop = first_of(thread))) {
+		/* Tasks unwind in the close; the thread's signal stack may be gone already. */
+		(void)kn_overflow_arm_thread();
 		(void)knit_loop_close(loop);
 		knit_loop_unref(loop);
 	}

@@ -82,6 +82,8 @@ static void after_fork_in_parent(void)
  * inbox every post does. */
 static void after_fork_in_child(void)
 {
+	struct knit_loop *left = kn_self.loop;
+
 	kn_list_for_each (node, &loops) {
 		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
 
@@ -97,6 +99,8 @@ static void after_fork_in_child(void)
 	kn_self.task = NULL;
 	kn_self.message = NULL;
 	kn_signals_after_fork_in_child();
+	if (left && left->running)
+		kn_loop_unblock_sigpipe(left);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -245,7 +245,7 @@ static void block_sigpipe(struct knit_loop *loop)
 	pthread_sigmask(SIG_BLOCK, &set, &loop->old_mask);
 }
 
-static void unblock_sigpipe(struct knit_loop *loop)
+void kn_loop_unblock_sigpipe(struct knit_loop *loop)
 {
 	const struct timespec now = {0, 0};
 	sigset_t set;
@@ -285,7 +285,7 @@ void kn_loop_end_run(struct knit_loop *loop)
 	atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
 	if (loop->host_fd >= 0)
 		kn_loop_park(loop);
-	unblock_sigpipe(loop);
+	kn_loop_unblock_sigpipe(loop);
 }
 
 int kn_loop_run(struct knit_loop *loop)

@@ -4,6 +4,7 @@ loop_tests = \
 	tests/unit/loop/rig.h \
 	tests/unit/loop/test_clock.c \
 	tests/unit/loop/test_fairness.c \
+	tests/unit/loop/test_fork.c \
 	tests/unit/loop/test_handles.c \
 	tests/unit/loop/test_host.c \
 	tests/unit/loop/test_ownership.c \

@@ -6,6 +6,7 @@ conformance_tests = \
 	tests/conformance/test_cancel_rules.c \
 	tests/conformance/test_cancel_scenarios.c \
 	tests/conformance/test_future_rules.c \
+	tests/conformance/test_io_rules.c \
 	tests/conformance/test_loop_rules.c \
 	tests/conformance/test_loop_scenarios.c \
 	tests/conformance/test_ownership.c \
@@ -24,3 +25,7 @@ endif
 tests_conformance_test_conformance_SOURCES = $(conformance_tests)
 tests_conformance_test_conformance_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_conformance_test_conformance_LDADD = $(TEST_LIBS)
+
+# The table of rules is generated: this compares it with README.md.
+meta_tests += tests/conformance/table-is-current.sh
+EXTRA_DIST += tests/conformance/not-here.txt tests/conformance/table.sh

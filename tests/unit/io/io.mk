@@ -9,6 +9,10 @@ io_tests = \
 	tests/unit/io/test_close.c \
 	tests/unit/io/test_datagram.c \
 	tests/unit/io/test_file.c \
+	tests/unit/io/test_listener.c \
+	tests/unit/io/test_listener_close.c \
+	tests/unit/io/test_listener_faults.c \
 	tests/unit/io/test_outside.c \
 	tests/unit/io/test_poll.c \
+	tests/unit/io/test_sendall.c \
 	tests/unit/io/test_stream.c

@@ -244,12 +244,10 @@ bool rig_has_ipv6(void)
 	return has;
 }
 
-void rig_narrow(int fd)
+void rig_narrow(int fd, int bytes)
 {
-	const int little = 1;
-
-	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
-	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
 }
 
 /* One transfer that does not wait, on sockets and pipes alike. */

@@ -85,8 +85,8 @@ int rig_file(void);
 void rig_close_all(const int *fds, int count);
 /* Is there IPv6 on this machine? */
 bool rig_has_ipv6(void);
-/* Makes the socket's buffers as small as the kernel lets it. */
-void rig_narrow(int fd);
+/* Makes the socket's buffers so small; 1: as small as the kernel lets it. */
+void rig_narrow(int fd, int bytes);
 /* Fills what can be written without blocking; returns the bytes. */
 size_t rig_fill(int fd);
 /* Reads what can be read without blocking; returns the bytes. */

@@ -83,7 +83,7 @@ static void data_is_still_there(struct scene *scene, bool taken)
 static void full_up(struct scene *scene, intptr_t (*make)(struct rig_call *))
 {
 	stream_up(scene, make);
-	rig_narrow(scene->fds[0]);
+	rig_narrow(scene->fds[0], 1);
 	rig_fill(scene->fds[0]);
 	memcpy(scene->buffer, "abcdefgh", 8);
 }

@@ -55,7 +55,7 @@ static intptr_t many_operations(void *arg)
 
 	(void)arg;
 	rig_pair(AF_UNIX, pair);
-	rig_narrow(pair[0]);
+	rig_narrow(pair[0], 1);
 	rig_fill(pair[0]);
 	for (int i = 0; i < MANY; i++) {
 		static intptr_t (*const makes[])(struct rig_call *) = {rig_recv, rig_poll,

@@ -9,16 +9,15 @@
  * 5. The engine gives back what is left (armed accepts, the eventfd's poll) and is freed, and
  *    the eventfd is closed once nobody can write it any more.
  *
- * All within GRACE. What is left then stays in memory for good, since the kernel or another
- * thread may still write there. */
+ * All within a grace period. What is left then stays in memory for good, since the kernel or
+ * another thread may still write there: the tasks that wait for it are given up, with -KNIT_ECLOSED
+ * as their outcome, for others may wait for them. */
 #include "loop/loop.h"
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/error.h"
 #include "loop/post.h"
-
-#define GRACE (5 * KNIT_S)
 
 static int64_t real_time(void)
 {
@@ -43,49 +42,61 @@ static void drop_callbacks(struct knit_loop *loop)
 		loop->drop_ready(kn_list_entry(node, struct kn_ready, link));
 }
 
+/* Runs what is ready, and what that makes ready, without looking outside. */
+static void run_ready(struct knit_loop *loop)
+{
+	while (!kn_list_empty(&loop->ready)) {
+		drop_callbacks(loop);
+		kn_loop_run_batch(loop);
+	}
+}
+
 /* Step 3. Time is the real one here, whatever clock the loop has. */
 static int let_unwind(struct knit_loop *loop, int64_t deadline)
 {
-	uint8_t clock = loop->clock;
+	bool late = false;
 	int r = 0;
 
 	loop->clock = KNIT_CLOCK_MONOTONIC;
-	while (r == 0 && (has_tasks(loop) || loop->remote || !kn_list_empty(&loop->ready))) {
-		kn_loop_run_batch(loop);
+	while (kn_loop_check(loop) == 0 && (has_tasks(loop) || (loop->remote && !late))) {
 		drop_callbacks(loop);
-		if (!has_tasks(loop) && !loop->remote)
-			continue;
-		if (real_time() >= deadline)
-			return -EBUSY;
-		r = kn_loop_poll(loop, deadline);
+		kn_loop_run_batch(loop);
+		loop->stopping = false; /* it would keep the next poll from waiting */
+		late = late || r < 0 || real_time() >= deadline;
+		if (!late && (has_tasks(loop) || loop->remote))
+			r = kn_loop_poll(loop, deadline);
+		else if (late && kn_list_empty(&loop->ready) && has_tasks(loop))
+			loop->give_up(loop);
 	}
-	loop->clock = clock;
-	return r;
+	return late ? -EBUSY : r;
 }
 
-/* A loop that has never run has nothing in the kernel and needs no passes: its tasks have not
- * started. */
+/* Steps 3 and 4. A loop that has never run has nothing in the kernel and needs no passes: its
+ * tasks have not started. */
 static int unwind_tasks(struct knit_loop *loop, int64_t deadline)
 {
 	int r = 0;
 
 	if (loop->unwind)
 		loop->unwind(loop);
+	run_ready(loop);
 	if (loop->bound)
-		return let_unwind(loop, deadline);
-	while (!kn_list_empty(&loop->ready)) {
-		kn_loop_run_batch(loop);
-		drop_callbacks(loop);
-	}
-	return r;
+		r = let_unwind(loop, deadline);
+	run_ready(loop);
+	kn_posts_close(loop);
+	/* The posts that the library made for itself in those that it ran just now. */
+	run_ready(loop);
+	return loop->abandoned ? -EBUSY : r;
 }
 
 static int release_kernel(struct knit_loop *loop, int64_t deadline)
 {
 	if (loop->close_owned)
 		loop->close_owned(loop);
-	if (loop->bound && kn_engine_drain(loop->engine, deadline) > 0)
+	if (loop->bound && kn_engine_drain(loop->engine, deadline) > 0) {
+		kn_loop_hold(loop); /* for good */
 		return -EBUSY;
+	}
 	kn_engine_free(loop->engine);
 	loop->engine = NULL;
 	kn_loop_settle_wakes(loop);
@@ -100,7 +111,7 @@ static int release_kernel(struct knit_loop *loop, int64_t deadline)
 int knit_loop_close(knit_loop *loop)
 {
 	struct kn_thread before = kn_self;
-	int64_t deadline = real_time() + GRACE;
+	int64_t deadline = real_time() + loop->grace;
 	int r, left;
 
 	if (knit_loop_is_closed(loop))
@@ -121,7 +132,9 @@ int knit_loop_close(knit_loop *loop)
 	kn_signals_close(loop);
 	drop_callbacks(loop);
 	r = unwind_tasks(loop, deadline);
-	kn_posts_close(loop);
+	/* A post or a task forked, and this is the child: see kn_loop_run(). */
+	if (kn_loop_check(loop) < 0)
+		return -KNIT_EWRONGTHREAD;
 	loop->phase = KN_CLOSED;
 	left = release_kernel(loop, deadline);
 	kn_heap_done(&loop->timers);

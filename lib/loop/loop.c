@@ -17,6 +17,7 @@
 #include "loop/callback.h"
 
 #define DEFAULT_STACK_SIZE (64 * 1024)
+#define GRACE              (5 * KNIT_S)
 
 static void init_fields(struct knit_loop *loop, const knit_loop_options *options)
 {
@@ -34,6 +35,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	loop->posts_end = &loop->posts;
 	loop->clock = (uint8_t)options->clock;
 	loop->now_valid = options->clock != KNIT_CLOCK_MONOTONIC;
+	loop->grace = GRACE;
 	loop->stack_size = options->stack_size ? options->stack_size : DEFAULT_STACK_SIZE;
 	loop->paint = options->paint != 0;
 	atomic_init(&loop->owner, &kn_self);

@@ -97,7 +97,9 @@ struct knit_loop {
 	struct kn_fiber fiber;                 /* the loop's own context */
 	uint64_t task_number, task_number_end; /* a block of the process-wide numbers */
 	unsigned abandoned; /* tasks that did not unwind when the loop was closed */
+	int64_t grace;      /* ns that closing may take; tests shorten it */
 	void (*unwind)(struct knit_loop *loop);         /* cancels all tasks */
+	void (*give_up)(struct knit_loop *loop);        /* ends those that nothing else ends */
 	void (*describe_tasks)(struct knit_loop *loop); /* reports all tasks as stuck */
 	void (*drop_ready)(struct kn_ready *ready);     /* frees a done-callback */
 
@@ -116,8 +118,8 @@ struct knit_loop {
 	/* any thread */
 	struct kn_inbox inbox;
 	_Atomic(struct kn_post *) returned; /* spare posts for producers to take, all at once */
-	atomic_uint refs;  /* of users */
-	atomic_uint holds; /* of the library, on the memory */
+	atomic_uint refs;                   /* of users */
+	atomic_uint holds;                  /* of the library, on the memory */
 	atomic_bool is_running, is_closed;
 	atomic_bool bound;                 /* it has run: the owner is final */
 	_Atomic(uint64_t) signals_pending; /* bit n: signal n was delivered */

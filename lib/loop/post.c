@@ -65,9 +65,9 @@ int kn_loop_post(struct knit_loop *loop, struct kn_post *post)
 {
 	int saved = errno;
 
-	if (kn_loop_check(loop) == 0) {
-		if (loop->phase == KN_CLOSED)
-			return -KNIT_ECLOSED;
+	/* In line with call_soon(), but only while the loop runs here: at other times a thread that
+	 * owns it may be losing it to the one that runs it first. */
+	if (kn_self.loop == loop) {
 		kn_loop_ready(loop, &post->ready);
 		return 0;
 	}
@@ -167,7 +167,7 @@ int knit_loop_call_soon_threadsafe(knit_loop *loop, knit_callback *callback, voi
 
 	if (!loop || !callback)
 		return -EINVAL;
-	if (kn_loop_check(loop) == 0 && loop->phase != KN_OPEN)
+	if (kn_self.loop == loop && loop->phase != KN_OPEN)
 		return -KNIT_ECLOSED;
 	node = node_new(loop);
 	if (kn_unlikely(!node))

@@ -94,6 +94,8 @@ static void after_fork_in_child(void)
 		/* If the child's coroutine returns into the loop, it finds nothing to do. */
 		kn_list_init(&loop->ready);
 		kn_list_init(&loop->batch);
+		loop->posts = NULL;
+		loop->posts_end = &loop->posts;
 	}
 	kn_self.loop = NULL;
 	kn_self.task = NULL;

@@ -282,6 +282,7 @@ void kn_loop_end_run(struct knit_loop *loop)
 {
 	kn_self.loop = NULL;
 	loop->running = false;
+	loop->passing = false;
 	atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
 	if (loop->host_fd >= 0)
 		kn_loop_park(loop);

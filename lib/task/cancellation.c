@@ -131,6 +131,30 @@ void kn_tasks_unwind(struct knit_loop *loop)
 	kn_wraps_close(loop);
 }
 
+/* The loop's reference is kept, and arg_free not called: the coroutine has not returned. */
+static void give_up(struct kn_task *task)
+{
+	kn_list_del(&task->link);
+	task->future.loop->abandoned++;
+	kn_future_complete(&task->future, -KNIT_ECLOSED, NULL);
+}
+
+void kn_tasks_give_up(struct knit_loop *loop)
+{
+	unsigned before = loop->abandoned;
+
+	kn_list_for_each_safe (node, &loop->all_tasks) {
+		struct kn_task *task = kn_list_entry(node, struct kn_task, link);
+
+		if (task->wait && !task->awaited)
+			give_up(task);
+	}
+	if (loop->abandoned > before)
+		return;
+	kn_list_for_each_safe (node, &loop->all_tasks)
+		give_up(kn_list_entry(node, struct kn_task, link));
+}
+
 void kn_tasks_describe(struct knit_loop *loop)
 {
 	kn_list_for_each (node, &loop->all_tasks)

@@ -37,6 +37,7 @@ void kn_tasks_attach(struct knit_loop *loop)
 	kn_slab_init(&loop->tasks, sizeof(struct kn_task), &kn_freed_loop, QUARANTINE);
 	kn_task_name_overflows();
 	loop->unwind = kn_tasks_unwind;
+	loop->give_up = kn_tasks_give_up;
 	loop->describe_tasks = kn_tasks_describe;
 	loop->drop_ready = kn_done_callback_drop;
 }

@@ -213,6 +213,9 @@ void kn_tasks_attach(struct knit_loop *loop);
 
 /* Cancels all tasks, each with a report; reports each as waiting for ever. */
 void kn_tasks_unwind(struct knit_loop *loop);
+/* Ends tasks that are not ready: those that wait for something else than a task, if there are
+ * any, so that the others may unwind. Their frames stay, and with them whatever is in use. */
+void kn_tasks_give_up(struct knit_loop *loop);
 void kn_tasks_describe(struct knit_loop *loop);
 
 /* Detaches all futures of knit_wrap_future(). */

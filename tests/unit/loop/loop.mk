@@ -3,6 +3,7 @@ loop_tests = \
 	tests/unit/loop/rig.c \
 	tests/unit/loop/rig.h \
 	tests/unit/loop/test_clock.c \
+	tests/unit/loop/test_close.c \
 	tests/unit/loop/test_fairness.c \
 	tests/unit/loop/test_fork.c \
 	tests/unit/loop/test_handles.c \

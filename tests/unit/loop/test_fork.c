@@ -250,6 +250,36 @@ Test(fork, a_child_has_the_signal_mask_from_before_the_run)
 	}
 }
 
+static void *post_fork(void *arg)
+{
+	struct forking *forking = arg;
+	long refused = knit_loop_call_soon_threadsafe(forking->loop, fork_here, forking) < 0;
+
+	refused += knit_loop_call_soon_threadsafe(forking->loop, rig_count, &forking->runs) < 0;
+	return (void *)refused;
+}
+
+Test(fork, a_post_that_close_runs_may_fork)
+{
+	struct forking forking = {.loop = knit_loop_new(), .in_child = refusals_in_child};
+	int r;
+
+	cr_assert_eq(knit_loop_run_once(forking.loop, 0), 0);
+	cr_assert_null(rig_on_thread(post_fork, &forking));
+	r = knit_loop_close(forking.loop);
+	if (forking.child == 0) {
+		child_check(r < 0);
+		child_check(forking.runs == 0);
+		child_check(knit_get_running_loop() == NULL);
+		check_own_loop();
+		_exit(0);
+	}
+	cr_assert_eq(r, 0);
+	cr_assert_eq(forking.runs, 1);
+	rig_wait_child(forking.child);
+	knit_loop_unref(forking.loop);
+}
+
 /* ---- with other threads ---- */
 
 struct busy {

@@ -2,4 +2,5 @@
 task_tests = \
 	tests/unit/loop/rig.c \
 	tests/unit/loop/rig.h \
+	tests/unit/task/test_closing.c \
 	tests/unit/task/test_lifetime.c

@@ -17,7 +17,8 @@
  * to run twenty tasks. What is above the demand goes, coldest first. Neighbours in the array
  * are mostly neighbours in memory and go in one system call.
  *
- * Invariants of a class: clean <= free_count, low <= free_count <= made <= free_room. */
+ * Invariants of a class: clean <= free_count, low <= free_count <= made <= free_room. New
+ * stacks are made when none is free, so low is 0 then. */
 #include "fiber/stack.h"
 
 #include <string.h>
@@ -190,7 +191,6 @@ struct kn_stack *kn_stack_get(struct kn_stack_pool *pool, size_t size)
 		stack = make_stack(pool, number);
 		if (!stack)
 			return NULL;
-		class->low = 0;
 	}
 	stack->out = true;
 	stack->slab->out++;

@@ -264,6 +264,18 @@ Test(overflow, bus_errors_are_passed_on)
 	test_death(bus_error, NULL, "signal 7 at 0x");
 }
 
+Test(overflow, both_kinds_of_fault_are_handled)
+{
+	struct sigaction segv, bus;
+
+	cr_assert_eq(kn_overflow_arm_thread(), 0);
+	sigaction(SIGSEGV, NULL, &segv);
+	sigaction(SIGBUS, NULL, &bus);
+	cr_expect(segv.sa_flags & SA_ONSTACK);
+	cr_expect_eq((void *)segv.sa_sigaction, (void *)bus.sa_sigaction);
+	cr_expect_neq((void *)segv.sa_handler, (void *)SIG_DFL);
+}
+
 static void plain_handler(int number)
 {
 	_exit(number == SIGSEGV ? 3 : 0);

@@ -5,6 +5,7 @@ meta_tests += \
 	tests/meta/headers.sh \
 	tests/meta/install.sh \
 	tests/meta/layers.sh \
+	tests/meta/lessons.sh \
 	tests/meta/manual.sh \
 	tests/meta/readme.sh \
 	tests/meta/runner.sh \
@@ -18,4 +19,4 @@ tests_meta_failing_SOURCES = tests/meta/failing.c
 tests_meta_failing_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_meta_failing_LDADD = $(TEST_LIBS)
 
-EXTRA_DIST += tests/meta/README.md tests/meta/common.sh tests/meta/declarations.awk $(meta_tests)
+EXTRA_DIST += tests/LESSONS.md tests/meta/README.md tests/meta/common.sh tests/meta/declarations.awk $(meta_tests)

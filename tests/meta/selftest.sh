@@ -284,5 +284,16 @@ finds readme "block 2, commands, does not end with status 0"
 page '<!-- compiled only -->' '```c' "$include" "int main(void) { return 3; }" '```'
 passes readme
 
+sound
+lessons()
+{
+	printf '| L1 | a lesson | `suite/%s` |\n' "$1" > "$tree/tests/LESSONS.md"
+	printf 'Test(suite, holds_it)\n{\n}\n' > "$tree/tests/test_lesson.c"
+}
+lessons holds_it
+passes lessons
+lessons does_not
+finds lessons "tests/LESSONS.md names suite/does_not, which does not exist"
+
 echo "$check: $cases runs"
 finish

@@ -17,7 +17,7 @@ static const char usage[] =
         "  -c, --cpus LIST       CPUs for the loops, such as 0-3,8 (default: the allowed ones)\n"
         "  -p, --port PORT       port; 0 lets the kernel pick one (default: 0)\n"
         "  -H, --host HOST       address to listen on (default: 127.0.0.1)\n"
-        "  -m, --message-size N  bytes of the buffer of a connection (default: 2048)\n"
+        "  -m, --message-size N  bytes of the buffer of a connection (default: 16384)\n"
         "  -s, --stats           print what each loop did, at the end\n"
         "  -h, --help            this text\n"
         "\n"
@@ -149,7 +149,7 @@ int options_parse(struct options *options, int argc, char **argv)
 	long value = 0;
 	int c;
 
-	*options = (struct options){.message_size = 2048};
+	*options = (struct options){.message_size = 16384};
 	CPU_ZERO(&wanted);
 	while ((c = getopt_long(argc, argv, "l:c:p:H:m:sh", names, NULL)) != -1) {
 		switch (c) {

@@ -109,6 +109,9 @@ void kn_task_step(struct kn_ready *ready)
 	}
 	set_running(task);
 	kn_fiber_switch(&task->future.loop->fiber, &task->fiber);
+	/* A child of a fork() that the task made: the loop is the parent's. */
+	if (kn_unlikely(!self->task))
+		return;
 	/* Perhaps another one came back than the one that left. */
 	task = kn_task_of(self->task);
 	kn_overflow_set_current(NULL);

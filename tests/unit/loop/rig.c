@@ -154,6 +154,7 @@ static void *worker_body(void *arg)
 	sem_post(&worker->started);
 	if (!loop)
 		return NULL;
+	knit_loop_set_exception_handler(loop, rig_count_exception, &worker->reports);
 	worker->run = knit_loop_run_forever(loop);
 	worker->close = knit_loop_close(loop);
 	knit_loop_unref(loop);

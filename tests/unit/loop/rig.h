@@ -67,8 +67,9 @@ struct worker {
 	knit_loop *loop; /* the test's own reference */
 	knit_loop_options options;
 	sem_t started;
-	int run;   /* what knit_loop_run_forever() returned */
-	int close; /* what knit_loop_close() returned */
+	int run;     /* what knit_loop_run_forever() returned */
+	int close;   /* what knit_loop_close() returned */
+	int reports; /* of its exception handler, which says nothing */
 };
 
 /* Returns once the loop is there, which may be before it runs. */

@@ -3,4 +3,6 @@ task_tests = \
 	tests/unit/loop/rig.c \
 	tests/unit/loop/rig.h \
 	tests/unit/task/test_closing.c \
+	tests/unit/task/test_closing_calls.c \
+	tests/unit/task/test_fork.c \
 	tests/unit/task/test_lifetime.c

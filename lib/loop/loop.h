@@ -137,6 +137,13 @@ static inline int kn_loop_check(const struct knit_loop *loop)
 	return -KNIT_EWRONGTHREAD;
 }
 
+/* Does it belong to the calling thread for good? Before the first run any thread may take it. */
+static inline bool kn_loop_is_mine(const struct knit_loop *loop)
+{
+	/* Acquire: whoever finds it bound finds its final owner too. */
+	return atomic_load_explicit(&loop->bound, memory_order_acquire) && kn_loop_check(loop) == 0;
+}
+
 KN_COLD KN_NORETURN void kn_loop_foreign(const struct knit_loop *loop, const char *function);
 
 /* As above, for calls that have no way to say so: panics, naming @function. */
@@ -249,6 +256,13 @@ void kn_loop_report(struct knit_loop *loop, knit_exception_context *context);
 
 int kn_registry_add(struct knit_loop *loop); /* 0 or a negative errno; sets loop->id */
 void kn_registry_remove(struct knit_loop *loop);
+/* Makes the calling thread the final owner, and tells who it was before, unless it is bound or
+ * nobody's: -KNIT_EWRONGTHREAD / takes that back. */
+KN_NODISCARD int kn_registry_claim(struct knit_loop *loop, struct kn_thread **ret_owner);
+void kn_registry_unclaim(struct knit_loop *loop, struct kn_thread *owner);
+/* Makes @ready ready if the calling thread owns @loop and nobody has run it yet. */
+bool kn_registry_ready_unbound(struct knit_loop *loop, struct kn_ready *ready);
+
 /* The open loop with this id if it is the calling thread's; panics if it is another's, NULL if
  * there is none. */
 struct knit_loop *kn_registry_find(uint32_t id, const char *function);

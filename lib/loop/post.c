@@ -65,12 +65,15 @@ int kn_loop_post(struct knit_loop *loop, struct kn_post *post)
 {
 	int saved = errno;
 
-	/* In line with call_soon(), but only while the loop runs here: at other times a thread that
-	 * owns it may be losing it to the one that runs it first. */
-	if (kn_self.loop == loop) {
+	/* From the loop's own thread: in line with call_soon(). */
+	if (kn_loop_is_mine(loop)) {
+		if (loop->phase == KN_CLOSED)
+			return -KNIT_ECLOSED;
 		kn_loop_ready(loop, &post->ready);
 		return 0;
 	}
+	if (kn_unlikely(kn_loop_check(loop) == 0) && kn_registry_ready_unbound(loop, &post->ready))
+		return 0;
 	switch (kn_inbox_push(&loop->inbox, &post->node)) {
 	case KN_INBOX_CLOSED:
 		return -KNIT_ECLOSED;

@@ -131,6 +131,47 @@ void kn_registry_remove(struct knit_loop *loop)
 	pthread_mutex_unlock(&lock);
 }
 
+/* ---- the first run --------------------------------------------------------------------
+ * A loop's maker may post to it while another thread begins to run it. Until it is bound its
+ * ready list is safe under the lock only. */
+
+int kn_registry_claim(struct knit_loop *loop, struct kn_thread **ret_owner)
+{
+	int r = -KNIT_EWRONGTHREAD;
+
+	pthread_mutex_lock(&lock);
+	*ret_owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
+	if (*ret_owner && !atomic_load_explicit(&loop->bound, memory_order_relaxed)) {
+		atomic_store_explicit(&loop->owner, &kn_self, memory_order_relaxed);
+		atomic_store_explicit(&loop->bound, true, memory_order_release);
+		r = 0;
+	}
+	pthread_mutex_unlock(&lock);
+	return r;
+}
+
+void kn_registry_unclaim(struct knit_loop *loop, struct kn_thread *owner)
+{
+	pthread_mutex_lock(&lock);
+	atomic_store_explicit(&loop->bound, false, memory_order_relaxed);
+	atomic_store_explicit(&loop->owner, owner, memory_order_relaxed);
+	pthread_mutex_unlock(&lock);
+}
+
+bool kn_registry_ready_unbound(struct knit_loop *loop, struct kn_ready *ready)
+{
+	bool done = false;
+
+	pthread_mutex_lock(&lock);
+	if (!atomic_load_explicit(&loop->bound, memory_order_relaxed) && kn_loop_check(loop) == 0 &&
+	    loop->phase != KN_CLOSED) {
+		kn_loop_ready(loop, ready);
+		done = true;
+	}
+	pthread_mutex_unlock(&lock);
+	return done;
+}
+
 struct knit_loop *kn_registry_find(uint32_t id, const char *function)
 {
 	struct knit_loop *found = NULL;

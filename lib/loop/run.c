@@ -206,16 +206,14 @@ static int start_engine(struct knit_loop *loop)
 /* The first run decides which thread the loop belongs to; of several at once, one. */
 static int take_over(struct knit_loop *loop)
 {
-	struct kn_thread *owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
-	int r;
+	struct kn_thread *owner;
+	int r = kn_registry_claim(loop, &owner);
 
-	if (!owner || atomic_exchange_explicit(&loop->bound, true, memory_order_relaxed))
-		return -KNIT_EWRONGTHREAD;
-	atomic_store_explicit(&loop->owner, &kn_self, memory_order_relaxed);
+	if (r < 0)
+		return r;
 	r = start_engine(loop);
 	if (r < 0) {
-		atomic_store_explicit(&loop->owner, owner, memory_order_relaxed);
-		atomic_store_explicit(&loop->bound, false, memory_order_relaxed);
+		kn_registry_unclaim(loop, owner);
 		return r;
 	}
 	/* Where that fails, the loop is this thread's all the same, since its ring is: the next

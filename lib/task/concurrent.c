@@ -174,7 +174,7 @@ static int wait_until_done(knit_concurrent_future *future, int64_t timeout)
 		return 0;
 	if (timeout <= 0)
 		return -ETIMEDOUT;
-	if (future->source && kn_loop_check(future->source->loop) == 0)
+	if (future->source && kn_loop_is_mine(future->source->loop))
 		return -EDEADLK;
 	if (timeout != KNIT_FOREVER)
 		deadline = after(timeout);

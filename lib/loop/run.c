@@ -52,7 +52,8 @@ static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 
 bool kn_loop_expects_something(const struct knit_loop *loop)
 {
-	return loop->remote > 0 || kn_engine_in_flight(loop->engine) > loop->own_ops;
+	return loop->remote > 0 || !kn_list_empty(&loop->wraps) ||
+	       kn_engine_in_flight(loop->engine) > loop->own_ops;
 }
 
 /* Can another thread reach it? One reference is that of whoever runs it; one hold goes with it,

@@ -49,7 +49,8 @@ knit_run_coroutine_threadsafe(knit_loop *loop, knit_coro *coro, void *arg);
  *
  * Units: see knit_task_options.  Returns: the future.
  * Errors: as knit_run_coroutine_threadsafe(), and EINVAL, E2BIG: @options is malformed.
- * Thread: any.  Suspends: no.  Ownership: as knit_run_coroutine_threadsafe(). */
+ * Thread: any.  Suspends: no.  Ownership: as knit_run_coroutine_threadsafe(); .result_free is
+ *   called, for a value that nobody retrieved, by whoever drops the future's last reference. */
 KNIT_API KNIT_NODISCARD knit_concurrent_future *
 knit_run_coroutine_threadsafe_with(knit_loop *loop, knit_coro *coro,
                                    const knit_task_options *options);

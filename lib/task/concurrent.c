@@ -69,6 +69,9 @@ knit_concurrent_future *knit_concurrent_future_unref(knit_concurrent_future *fut
 		return NULL;
 	if (atomic_fetch_sub_explicit(&future->refs, 1, memory_order_acq_rel) > 1)
 		return NULL;
+	if (future->result_free && future->done && !future->retrieved &&
+	    !knit_is_error(future->outcome))
+		future->result_free(future->outcome);
 	if (future->source) {
 		kn_loop_let_go(future->source->loop);
 		future->source->release(future->source);
@@ -105,6 +108,17 @@ bool kn_concurrent_complete(knit_concurrent_future *future, intptr_t outcome,
 	pthread_cond_broadcast(&future->changed);
 	pthread_mutex_unlock(&future->lock);
 	return true;
+}
+
+bool kn_concurrent_take(knit_concurrent_future *future)
+{
+	bool first;
+
+	pthread_mutex_lock(&future->lock);
+	first = !future->retrieved;
+	future->retrieved = true;
+	pthread_mutex_unlock(&future->lock);
+	return first;
 }
 
 int knit_concurrent_future_set_result(knit_concurrent_future *future, intptr_t outcome)
@@ -196,6 +210,7 @@ intptr_t knit_concurrent_future_result(knit_concurrent_future *future, int64_t t
 	outcome = wait_until_done(future, timeout);
 	if (outcome == 0) {
 		outcome = future->outcome;
+		future->retrieved = true;
 		message = kn_message_copy(future->message);
 	}
 	pthread_mutex_unlock(&future->lock);

@@ -27,11 +27,13 @@ struct knit_concurrent_future {
 	atomic_uint refs;
 	/* under the lock */
 	bool done;
+	bool retrieved; /* the value is somebody's */
 	intptr_t outcome;
 	struct kn_message *message; /* owned: a copy of its own, since counts are not atomic */
 	struct kn_list watchers;
 	/* constant */
 	struct kn_source *source; /* owned; NULL: completed by hand */
+	void (*result_free)(intptr_t outcome);
 };
 
 /* A pending one with one reference. NULL without memory. */
@@ -40,6 +42,9 @@ knit_concurrent_future *kn_concurrent_new(struct kn_source *source);
 /* Completes it if it is pending; copies @message. False: it was done. */
 bool kn_concurrent_complete(knit_concurrent_future *future, intptr_t outcome,
                             const struct kn_message *message);
+
+/* Makes the value of a future that is done the caller's. False: somebody has it already. */
+bool kn_concurrent_take(knit_concurrent_future *future);
 
 /* A copy for another thread, or NULL. */
 struct kn_message *kn_message_copy(const struct kn_message *message);

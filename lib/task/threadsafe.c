@@ -111,6 +111,7 @@ static struct remote_task *remote_new(knit_loop *loop, knit_coro *coro,
 		remote_release(&remote->source);
 		return NULL;
 	}
+	remote->future->result_free = options->result_free;
 	kn_loop_hold(loop);
 	return remote;
 }
@@ -178,6 +179,9 @@ static void wrap_follow(struct kn_ready *ready)
 
 	if (!kn_future_is_done(wrap->future)) {
 		kn_list_del(&wrap->waiter.link);
+		/* The first that retrieves a value owns it: from here on that is our future. */
+		if (kn_concurrent_take(wrap->source))
+			wrap->future->result_free = wrap->source->result_free;
 		kn_future_complete(wrap->future, wrap->source->outcome,
 		                   kn_message_copy(wrap->source->message));
 	}

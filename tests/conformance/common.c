@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the trace -------------------------------------------------------------------------- */
+/* ---- the trace --------------------------------------------------------------------- */
 
 static char events[4096];
 static size_t events_length;
@@ -83,7 +83,7 @@ const char *repr(intptr_t outcome)
 	return text;
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------- */
 
 void run(knit_coro *main)
 {
@@ -106,7 +106,7 @@ knit_loop *loop_new(void)
 	return loop;
 }
 
-/* ---- coroutines, callbacks ----------------------------------------------------------------- */
+/* ---- coroutines, callbacks --------------------------------------------------------- */
 
 intptr_t return_arg(void *arg)
 {
@@ -166,7 +166,7 @@ void stop_loop(void *loop)
 	knit_loop_stop(loop);
 }
 
-/* ---- the exception handler ------------------------------------------------------------------- */
+/* ---- the exception handler --------------------------------------------------------- */
 
 void record_report(knit_loop *loop, const knit_exception_context *context, void *arg)
 {
@@ -192,8 +192,7 @@ void watch_reports(struct reports *reports)
 	        0);
 }
 
-/* ---- outcomes that are owned -------------------------------------------------------------------
- */
+/* ---- outcomes that are owned ------------------------------------------------------- */
 
 int results_freed, args_freed;
 intptr_t last_result_freed;
@@ -210,7 +209,7 @@ void count_arg(void *arg)
 	args_freed++;
 }
 
-/* ---- threads -------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------- */
 
 struct errand {
 	void (*fn)(void *arg);

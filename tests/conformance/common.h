@@ -21,7 +21,7 @@
 #include "knit/thread.h"
 #include "test.h"
 
-/* ---- the trace (one thread at a time) ---------------------------------------------------- */
+/* ---- the trace (one thread at a time) ---------------------------------------------- */
 
 /* Adds an event. */
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -42,7 +42,7 @@ static inline const char *yes(bool condition)
 	return condition ? "True" : "False";
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------- */
 
 /* Coroutines and callbacks that need no argument. */
 #define CORO(name)     static intptr_t name(void *unused __attribute__((unused)))
@@ -57,7 +57,7 @@ void ticks(int count);
 /* A loop on the virtual clock. */
 knit_loop *loop_new(void);
 
-/* ---- coroutines, callbacks ----------------------------------------------------------------- */
+/* ---- coroutines, callbacks --------------------------------------------------------- */
 
 intptr_t return_arg(void *arg);   /* returns its argument as the outcome */
 intptr_t await_future(void *arg); /* awaits a future, of which it takes a reference */
@@ -72,7 +72,7 @@ void complete_with_1(void *future);              /* sets the result 1 */
 void cancel_it(void *future);                    /* cancels without a text */
 void stop_loop(void *loop);
 
-/* ---- the exception handler ------------------------------------------------------------------- */
+/* ---- the exception handler --------------------------------------------------------- */
 
 /* What the last report said, and how many there were. */
 struct reports {
@@ -88,8 +88,7 @@ void record_report(knit_loop *loop, const knit_exception_context *context, void 
 /* Sets it on the running loop. */
 void watch_reports(struct reports *reports);
 
-/* ---- outcomes that are owned -------------------------------------------------------------------
- */
+/* ---- outcomes that are owned ------------------------------------------------------- */
 
 /* A result_free and an arg_free that count. */
 extern int results_freed, args_freed;
@@ -97,7 +96,7 @@ extern intptr_t last_result_freed;
 void count_result(intptr_t outcome);
 void count_arg(void *arg);
 
-/* ---- threads -------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------- */
 
 /* Runs @fn(@arg) on a thread of its own, to its end. It checks with cr_expect_*. */
 void on_another_thread(void (*fn)(void *arg), void *arg);

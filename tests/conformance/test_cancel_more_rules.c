@@ -4,7 +4,7 @@
 #include "common.h"
 #include "loop/loop.h"
 
-/* ---- on the way into a wait ---------------------------------------------------------------- */
+/* ---- on the way into a wait -------------------------------------------------------- */
 
 static intptr_t cancel_self_then_await(void *future)
 {
@@ -116,8 +116,7 @@ Test(rules, r094_cancelling_a_future_and_its_awaiter_is_one_cancellation)
 	assert_trace("CancelledError(future) 1 | no second one");
 }
 
-/* ---- along a chain ----------------------------------------------------------------------------
- */
+/* ---- along a chain ----------------------------------------------------------------- */
 
 static knit_task *chain[3];
 

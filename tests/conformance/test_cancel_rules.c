@@ -2,7 +2,7 @@
 /* test_cancel_rules.c - rules 78 to 90: a request, delivered once, wherever the task is. */
 #include "common.h"
 
-/* ---- a request ----------------------------------------------------------------------------- */
+/* ---- a request --------------------------------------------------------------------- */
 
 CORO(request)
 {
@@ -91,7 +91,7 @@ Test(rules, r081_cancelling_a_task_cancels_the_future_that_it_awaits_at_once)
 	run(cancel_the_awaited);
 }
 
-/* ---- chains of tasks ------------------------------------------------------------------------- */
+/* ---- chains of tasks --------------------------------------------------------------- */
 
 CORO(clean_up_slowly)
 {
@@ -172,8 +172,7 @@ Test(rules, r083_what_the_awaited_task_swallows_is_consumed)
 	assert_trace("got the value, cancelling 1");
 }
 
-/* ---- when it comes too late, twice, again ------------------------------------------------------
- */
+/* ---- when it comes too late, twice, again ------------------------------------------ */
 
 static intptr_t yield_and_return(void *arg)
 {

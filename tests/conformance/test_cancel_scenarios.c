@@ -2,8 +2,7 @@
 /* test_cancel_scenarios.c - traces of asyncio's cancellation. */
 #include "common.h"
 
-/* ---- S13: before the first step ---------------------------------------------------------------
- */
+/* ---- S13: before the first step ---------------------------------------------------- */
 
 CORO(s13_worker)
 {

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* ---- states and outcomes ------------------------------------------------------------------ */
+/* ---- states and outcomes ----------------------------------------------------------- */
 
 CORO(states)
 {
@@ -117,8 +117,7 @@ Test(rules, r035_cancelling_a_future_takes_effect_at_once)
 	assert_trace("cancelled True | callback");
 }
 
-/* ---- done-callbacks ---------------------------------------------------------------------------
- */
+/* ---- done-callbacks ---------------------------------------------------------------- */
 
 CORO(callbacks_in_order)
 {
@@ -333,8 +332,7 @@ Test(rules, r043_a_callback_registered_by_a_callback_runs_one_pass_later)
 	assert_trace("first | second | next pass | new");
 }
 
-/* ---- awaiting -----------------------------------------------------------------------------------
- */
+/* ---- awaiting ---------------------------------------------------------------------- */
 
 CORO(await_done)
 {

@@ -5,7 +5,7 @@
 #include "knit/file.h"
 #include "loop/loop.h"
 
-/* ---- order --------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------- */
 
 static intptr_t log_arg(void *arg)
 {
@@ -164,7 +164,7 @@ Test(rules, r005_a_timer_that_is_due_runs_after_what_was_ready)
 	assert_trace("soon | task | timer");
 }
 
-/* ---- handles --------------------------------------------------------------------------- */
+/* ---- handles ----------------------------------------------------------------------- */
 
 static void cancel_handle(void *handle)
 {
@@ -260,7 +260,7 @@ Test(rules, r008_a_callback_that_reports_a_failure_does_not_stop_the_loop)
 	assert_trace("next");
 }
 
-/* ---- stopping ---------------------------------------------------------------------------- */
+/* ---- stopping ---------------------------------------------------------------------- */
 
 static void stop_and_schedule(void *loop)
 {

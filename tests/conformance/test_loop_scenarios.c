@@ -13,7 +13,7 @@ static const char *code_of(int r)
 	return r < 0 ? knit_errname(r) : "None";
 }
 
-/* ---- S01 to S04 --------------------------------------------------------------------------- */
+/* ---- S01 to S04 -------------------------------------------------------------------- */
 
 CALLBACK(s01_a)
 {
@@ -108,7 +108,7 @@ Test(scenarios, s04_handle_cancel_in_same_batch)
 	assert_trace("a | c | cancelled True True");
 }
 
-/* ---- S06: stopping -------------------------------------------------------------------------- */
+/* ---- S06: stopping ----------------------------------------------------------------- */
 
 CORO(s06)
 {
@@ -133,8 +133,7 @@ Test(scenarios, s06_stop_before_complete)
 	assert_trace("stop called | KNIT_ESTOPPED done False | resumed | 7");
 }
 
-/* ---- S43: knit_run(), nested and afterwards -----------------------------------------------------
- */
+/* ---- S43: knit_run(), nested and afterwards ---------------------------------------- */
 
 static void s43_handler(knit_loop *loop, const knit_exception_context *context, void *arg)
 {

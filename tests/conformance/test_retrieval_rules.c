@@ -135,7 +135,7 @@ Test(rules, r051_a_future_needs_a_running_loop)
 	cr_assert_eq(knit_loop_time(NULL), -KNIT_ENOLOOP);
 }
 
-/* ---- another loop's ------------------------------------------------------------------------- */
+/* ---- another loop's ---------------------------------------------------------------- */
 
 CORO(make_done_future)
 {
@@ -175,8 +175,7 @@ Test(rules, r052_awaiting_a_future_of_another_loop_fails_inside_the_task)
 	knit_loop_unref(other);
 }
 
-/* ---- wrapped futures ----------------------------------------------------------------------------
- */
+/* ---- wrapped futures --------------------------------------------------------------- */
 
 static void complete_concurrent(void *future)
 {
@@ -268,8 +267,7 @@ Test(rules, r054_what_completes_a_future_from_inside_leaves_a_cancelled_one_alon
 	run(completers);
 }
 
-/* ---- tasks --------------------------------------------------------------------------------------
- */
+/* ---- tasks ------------------------------------------------------------------------- */
 
 CORO(unseen_tasks)
 {

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- run_until_complete ---------------------------------------------------------------- */
+/* ---- run_until_complete ------------------------------------------------------------ */
 
 CORO(stop_then_go_on)
 {
@@ -88,7 +88,7 @@ Test(rules, r015_a_future_of_another_loop_is_refused)
 	knit_loop_unref(other);
 }
 
-/* ---- nesting --------------------------------------------------------------------------- */
+/* ---- nesting ----------------------------------------------------------------------- */
 
 static knit_loop *inner;
 
@@ -161,7 +161,7 @@ Test(rules, r017_a_nested_run_that_failed_leaves_the_outer_one_intact)
 	knit_loop_unref(inner);
 }
 
-/* ---- closing --------------------------------------------------------------------------- */
+/* ---- closing ----------------------------------------------------------------------- */
 
 static void post_two(void *loop)
 {
@@ -235,7 +235,7 @@ Test(rules, r019_a_closed_loop_refuses_everything)
 	cr_assert_eq(count, 0);
 }
 
-/* ---- the running loop -------------------------------------------------------------------- */
+/* ---- the running loop -------------------------------------------------------------- */
 
 static void expect_no_loop(void *unused)
 {

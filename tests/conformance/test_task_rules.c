@@ -6,7 +6,7 @@
 #include <string.h>
 #include "task/task.h"
 
-/* ---- when it runs ------------------------------------------------------------------------- */
+/* ---- when it runs ------------------------------------------------------------------ */
 
 static intptr_t log_arg(void *arg)
 {
@@ -108,7 +108,7 @@ Test(rules, r057_a_coroutine_called_directly_runs_in_the_callers_task)
 	run(call_a_coroutine);
 }
 
-/* ---- passes, counted ------------------------------------------------------------------------- */
+/* ---- passes, counted --------------------------------------------------------------- */
 
 static int pass;
 static bool counting;
@@ -221,8 +221,7 @@ Test(rules, r060_what_waits_for_a_task_runs_in_the_next_pass_in_order)
 	assert_trace("main True | done True | callback | awaiter");
 }
 
-/* ---- its outcome --------------------------------------------------------------------------------
- */
+/* ---- its outcome ------------------------------------------------------------------- */
 
 CORO(complete_by_hand)
 {

@@ -2,10 +2,12 @@
 /* test_task_scenarios.c - traces of asyncio's futures and tasks, and of threads. */
 #include "common.h"
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- S07, S08: tasks take turns ------------------------------------------------------------ */
+/* ---- S07, S08: tasks take turns ---------------------------------------------------- */
 
 static intptr_t s07_worker(void *arg)
 {
@@ -72,7 +74,7 @@ Test(scenarios, s08_sleep0_round_robin)
 	assert_trace("a0 | b0 | c0 | a1 | b1 | c1 | a2 | b2 | c2");
 }
 
-/* ---- S09, S11, S12: futures ------------------------------------------------------------------ */
+/* ---- S09, S11, S12: futures -------------------------------------------------------- */
 
 static intptr_t s09_waiter(void *future)
 {
@@ -303,13 +305,16 @@ CALLBACK(s50_wake)
 struct s50_job {
 	int64_t delay;
 	const char *error;
+	atomic_bool begun;
 };
 
 static intptr_t s50_remote(void *arg)
 {
-	const struct s50_job *job = arg;
-	int r = knit_sleep(job->delay);
+	struct s50_job *job = arg;
+	int r;
 
+	atomic_store(&job->begun, true);
+	r = knit_sleep(job->delay);
 	if (r == -KNIT_ECANCELLED)
 		trace("remote coroutine cancelled");
 	if (r < 0)
@@ -321,7 +326,8 @@ static char s50_out[160];
 
 static void *s50_thread(void *unused)
 {
-	struct s50_job ok = {0, NULL}, bad = {0, "r"}, slow = {KNIT_FOREVER, NULL};
+	struct s50_job ok = {0, NULL, false}, bad = {0, "r", false};
+	struct s50_job slow = {KNIT_FOREVER, NULL, false};
 	knit_concurrent_future *future;
 	const char *value, *error, *timeout;
 	bool done, cancelled;
@@ -335,6 +341,8 @@ static void *s50_thread(void *unused)
 	error = repr(knit_concurrent_future_result(future, KNIT_FOREVER));
 	knit_concurrent_future_unref(future);
 	future = knit_run_coroutine_threadsafe(s50_loop, s50_remote, &slow);
+	while (!atomic_load(&slow.begun))
+		sched_yield(); /* what is cancelled before it begins does not run at all */
 	timeout = repr(knit_concurrent_future_result(future, KNIT_MS));
 	done = knit_concurrent_future_done(future);
 	cancelled = knit_concurrent_future_cancel(future);

@@ -2,10 +2,11 @@
 /* test_thread_rules.c - rules 255 to 262: what other threads may do to a loop, and what not. */
 #include "common.h"
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
-/* ---- posts -------------------------------------------------------------------------------- */
+/* ---- posts ------------------------------------------------------------------------- */
 
 #define POSTERS 3
 #define POSTS   500
@@ -154,18 +155,21 @@ Test(rules, r257_a_loop_may_be_closed_while_other_threads_wake_it)
 	}
 }
 
-/* ---- coroutines ---------------------------------------------------------------------------- */
+/* ---- coroutines -------------------------------------------------------------------- */
 
 static intptr_t fail_with(void *text)
 {
 	return knit_raise(ENOENT, "%s", (const char *)text);
 }
 
-static atomic_int remote_cancelled;
+static atomic_int remote_begun, remote_cancelled;
 
 CORO(wait_to_be_cancelled)
 {
-	int r = knit_sleep(KNIT_FOREVER);
+	int r;
+
+	atomic_store(&remote_begun, 1);
+	r = knit_sleep(KNIT_FOREVER);
 
 	if (r == -KNIT_ECANCELLED)
 		atomic_fetch_add(&remote_cancelled, 1);
@@ -196,6 +200,8 @@ static void *call_from_thread(void *arg)
 	knit_concurrent_future_unref(future);
 
 	future = knit_run_coroutine_threadsafe(target, wait_to_be_cancelled, NULL);
+	while (!atomic_load(&remote_begun))
+		sched_yield(); /* what is cancelled before it begins does not run at all */
 	results->timeout = knit_concurrent_future_result(future, KNIT_MS);
 	results->done_after_timeout = knit_concurrent_future_done(future);
 	results->cancelled = knit_concurrent_future_cancel(future);
@@ -262,8 +268,7 @@ Test(rules, r260_waiting_for_ones_own_loop_is_told_as_a_deadlock)
 	run(wait_for_own_loop);
 }
 
-/* ---- what other threads may not ---------------------------------------------------------------
- */
+/* ---- what other threads may not ---------------------------------------------------- */
 
 struct foreign {
 	knit_loop *loop;

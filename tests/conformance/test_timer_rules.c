@@ -122,7 +122,7 @@ Test(rules, r025_a_timer_that_is_due_can_still_be_cancelled_in_the_same_pass)
 	assert_trace("cancelled True");
 }
 
-/* ---- the exception handler ----------------------------------------------------------------- */
+/* ---- the exception handler --------------------------------------------------------- */
 
 static int saved_stderr, stderr_pipe[2];
 

@@ -164,6 +164,11 @@ static void registration_notify(struct kn_waiter *waiter, knit_future *future)
 {
 	struct done_callback *registration = kn_container_of(waiter, struct done_callback, waiter);
 
+	/* A closed loop runs nothing any more. */
+	if (kn_unlikely(future->loop->phase == KN_CLOSED)) {
+		registration_free(registration);
+		return;
+	}
 	future->refs++;
 	kn_loop_ready(future->loop, &registration->ready);
 }

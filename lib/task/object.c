@@ -191,6 +191,10 @@ knit_future *knit_future_unref(knit_future *future)
 
 knit_loop *knit_future_get_loop(const knit_future *future)
 {
+	if (kn_unlikely(!future))
+		kn_future_foreign(future, __func__);
+	if (kn_unlikely(future->loop == &kn_freed_loop))
+		(void)kn_future_misused(future);
 	return future->loop;
 }
 

@@ -78,8 +78,10 @@ intptr_t knit_loop_run_until_complete_future(knit_loop *loop, knit_future *futur
 
 	if (!future)
 		return kn_self.create_error ? -kn_self.create_error : -EINVAL;
-	if (future->loop != loop)
+	if (future->loop != loop) {
+		(void)kn_future_misused(future); /* does not return for a freed one */
 		return -EINVAL;
+	}
 	r = kn_loop_begin_run(loop);
 	if (r < 0)
 		return r;

@@ -14,28 +14,34 @@
 /* The text that goes with @outcome, with a reference for the future. */
 static struct kn_message *message_of(struct kn_task *task, intptr_t outcome)
 {
-	if (outcome == -KNIT_ECANCELLED && task->must_cancel)
-		return kn_message_ref(task->cancel_message);
 	if (knit_is_error(outcome) && task->record && task->record->code == -outcome)
 		return kn_message_ref(task->record);
 	return NULL;
 }
 
+/* Cancelled before it began, or while it ran and returned without suspending again: the request
+ * is honoured and the value lost (rule 89); an error wins over it (rule 90). */
+static struct kn_message *end_cancelled(struct kn_task *task, intptr_t *outcome)
+{
+	if (task->future.result_free && !knit_is_error(*outcome))
+		task->future.result_free(*outcome);
+	*outcome = -KNIT_ECANCELLED;
+	return kn_message_ref(task->cancel_message);
+}
+
 void kn_task_finish(struct kn_task *task, intptr_t outcome)
 {
 	void (*arg_free)(void *) = task->arg_free;
+	struct kn_message *message;
 
-	/* Cancelled, and returned without suspending again: the request is honoured and the value
-	 * lost (rule 89); an error wins over it (rule 90). */
-	if (kn_unlikely(task->must_cancel) && !knit_is_error(outcome)) {
-		if (task->future.result_free)
-			task->future.result_free(outcome);
-		outcome = -KNIT_ECANCELLED;
-	}
+	if (kn_unlikely(task->must_cancel) && (!task->started || !knit_is_error(outcome)))
+		message = end_cancelled(task, &outcome);
+	else
+		message = message_of(task, outcome);
 	kn_list_del(&task->link);
 	if (arg_free)
 		arg_free(task->arg);
-	kn_future_complete(&task->future, outcome, message_of(task, outcome));
+	kn_future_complete(&task->future, outcome, message);
 	task->must_cancel = false;
 	kn_future_release(&task->future);
 }

@@ -202,7 +202,8 @@ typedef struct knit_handle {
 /* Calls @callback in the next pass, in the order of the calls.
  *
  * Units: none.  Returns: a handle; knit_handle_error() tells whether it failed.
- * Errors: in the handle: -ENOMEM; -KNIT_ECLOSED; -KNIT_ENOLOOP; -KNIT_EWRONGTHREAD.
+ * Errors: in the handle: -EINVAL: no callback; -ENOMEM; -KNIT_ECLOSED; -KNIT_ENOLOOP;
+ *   -KNIT_EWRONGTHREAD.
  * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until it ran, is cancelled, or
  *   the loop is closed. */
 KNIT_API knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *arg);

@@ -40,6 +40,8 @@ static struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *call
 	if (!*loop)
 		*loop = kn_self.loop;
 	*error = *loop ? kn_loop_usable(*loop) : -KNIT_ENOLOOP;
+	if (kn_unlikely(!callback))
+		*error = -EINVAL;
 	if (kn_unlikely(*error < 0))
 		return NULL;
 	slot = kn_slab_alloc(&(*loop)->callbacks, &index);

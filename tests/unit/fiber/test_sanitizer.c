@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "coroutine.h"
+#include "memory.h"
 #include "test.h"
 
 static struct kn_stack_pool *pool;
@@ -84,6 +85,60 @@ static void overrun_local(struct coroutine *co)
 Test(asan, overrun_of_a_local_is_reported, .init = set_up, .fini = tear_down)
 {
 	test_death(run_twice, (void *)overrun_local, "stack-buffer-overflow");
+}
+
+/* Not among the locals that live on the fake stack. */
+__attribute__((noinline)) static void overrun_in_real_stack(void)
+{
+	volatile size_t size = 100;
+	char *memory = __builtin_alloca(size);
+
+	seeded_overrun(memory, size);
+}
+
+static void overrun_after_yield(struct coroutine *co)
+{
+	coroutine_yield(co);
+	overrun_in_real_stack();
+}
+
+static void overrun_in_thread(void *arg)
+{
+	run_twice(arg);
+	overrun_in_real_stack();
+}
+
+static void only_yield(struct coroutine *co)
+{
+	coroutine_yield(co);
+}
+
+/* It knows the stack that it is on, that of a fiber and the thread's own. */
+Test(asan, addresses_are_found_on_either_stack, .init = set_up, .fini = tear_down)
+{
+	test_death(run_twice, (void *)overrun_after_yield, "is located in stack of thread T0");
+	test_death(overrun_in_thread, (void *)only_yield, "is located in stack of thread T0");
+}
+
+/* A fake stack is some ten times the size of the stack. */
+Test(asan, fake_stacks_go_with_their_fibers, .init = set_up, .fini = tear_down)
+{
+	size_t before = 0, after;
+
+	for (int i = 0; i < 1000; i++) {
+		struct coroutine co;
+
+		if (i == 10)
+			before = memory_status("VmSize");
+		coroutine_init(&co, stack, only_yield);
+		coroutine_resume(&co);
+		if (i % 2)
+			coroutine_resume(&co);
+		else
+			kn_fiber_abandon(&co.fiber);
+	}
+	after = memory_status("VmSize");
+	cr_expect_lt(after, before + 50 * 65536);
 }
 
 static char *volatile escaped;

@@ -285,7 +285,7 @@ Test(fiber, one_stack_serves_a_million_fibers, .init = set_up, .fini = tear_down
 /* Bodies whose frames are in use when they are left behind for good. */
 Test(fiber, abandoned_fibers_leave_the_stack_usable, .init = set_up, .fini = tear_down)
 {
-	long count = test_scale(10000, 10000, 30000, 100);
+	long count = test_scale(10000, 10000, 200000, 100);
 	long sum = 0;
 
 	for (long i = 0; i < count; i++) {

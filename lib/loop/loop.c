@@ -32,7 +32,6 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_heap_init(&loop->timers);
 	kn_inbox_init(&loop->inbox);
 	kn_slab_init(&loop->callbacks, sizeof(struct kn_callback), NULL, 0);
-	loop->posts_end = &loop->posts;
 	loop->clock = (uint8_t)options->clock;
 	loop->now_valid = options->clock != KNIT_CLOCK_MONOTONIC;
 	loop->grace = GRACE;

@@ -69,8 +69,8 @@ struct knit_loop {
 	bool running;  /* on the owner's stack */
 	uint8_t phase; /* enum kn_phase */
 	uint8_t clock; /* KNIT_CLOCK_* */
-	struct kn_inbox_node *posts, **posts_end; /* taken, not yet ready */
-	struct kn_post *spare; /* posts that ran, to be used again; linked by node.next */
+	struct kn_inbox_node *posts; /* taken, not yet ready */
+	struct kn_post *spare;       /* posts that ran, to be used again; linked by node.next */
 	unsigned spare_count;
 
 	/* callbacks */

@@ -197,39 +197,37 @@ int knit_loop_stop_threadsafe(knit_loop *loop)
 
 /* ---- the owner's side ---------------------------------------------------------------- */
 
-static void append(struct knit_loop *loop, struct kn_inbox_node *chain)
-{
-	*loop->posts_end = chain;
-	while (*loop->posts_end)
-		loop->posts_end = &(*loop->posts_end)->next;
-}
-
 static struct kn_post *take_first(struct knit_loop *loop)
 {
 	struct kn_post *post = kn_container_of(loop->posts, struct kn_post, node);
 
 	loop->posts = post->node.next;
-	if (!loop->posts)
-		loop->posts_end = &loop->posts;
 	loop->counters.posts++;
 	return post;
 }
 
 void kn_posts_collect(struct knit_loop *loop, unsigned max)
 {
-	if (kn_inbox_pending(&loop->inbox))
-		append(loop, kn_inbox_take(&loop->inbox));
+	/* What was taken before was posted before. */
+	if (!loop->posts && kn_inbox_pending(&loop->inbox))
+		loop->posts = kn_inbox_take(&loop->inbox);
 	publish_spare(loop);
 	while (loop->posts && max--)
 		kn_list_add_tail(&loop->ready, &take_first(loop)->ready.link);
 }
 
-void kn_posts_close(struct knit_loop *loop)
+static void run_posts(struct knit_loop *loop)
 {
-	append(loop, kn_inbox_close(&loop->inbox));
 	while (loop->posts) {
 		struct kn_post *post = take_first(loop);
 
 		post->ready.run(&post->ready);
 	}
+}
+
+void kn_posts_close(struct knit_loop *loop)
+{
+	run_posts(loop);
+	loop->posts = kn_inbox_close(&loop->inbox);
+	run_posts(loop);
 }

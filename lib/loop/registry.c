@@ -95,7 +95,6 @@ static void after_fork_in_child(void)
 		kn_list_init(&loop->ready);
 		kn_list_init(&loop->batch);
 		loop->posts = NULL;
-		loop->posts_end = &loop->posts;
 	}
 	kn_self.loop = NULL;
 	kn_self.task = NULL;

@@ -4,5 +4,9 @@ task_tests = \
 	tests/unit/loop/rig.h \
 	tests/unit/task/test_closing.c \
 	tests/unit/task/test_closing_calls.c \
+	tests/unit/task/test_concurrent.c \
 	tests/unit/task/test_fork.c \
-	tests/unit/task/test_lifetime.c
+	tests/unit/task/test_lifetime.c \
+	tests/unit/task/test_remote.c \
+	tests/unit/task/test_run_on.c \
+	tests/unit/task/test_wrap.c

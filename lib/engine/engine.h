@@ -101,9 +101,10 @@ void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op);
 
 /* Submits what is queued and, if @wait, waits until something completes or CLOCK_MONOTONIC
  * reaches @deadline (ns; INT64_MAX: for ever). Makes no system call if there is nothing to
- * submit, nothing that the kernel keeps back and no reason to wait. 0, or a negative errno
- * after which the engine is of no more use; -EINTR, -EAGAIN, -EBUSY and the like are
- * dealt with inside (after -EINTR it returns 0, so that the caller looks around). */
+ * submit, nothing that the kernel keeps back and no reason to wait. It returns earlier, with
+ * nothing completed, where a signal was handled, or where the kernel could not take something
+ * and is to be asked again: look around and call again. 0, or a negative errno after which
+ * the engine is of no more use; -EINTR, -EAGAIN, -EBUSY and the like are dealt with inside. */
 int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline);
 
 /* Calls complete() at most @max times. Returns how often. Not from inside complete(). */

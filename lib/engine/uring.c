@@ -259,10 +259,15 @@ static int nap(struct kn_engine *engine)
 	return r < 0 && !passing(r) ? broken(engine, r) : 0;
 }
 
-/* After an enter that waited and brought nothing for an operation: was that all? */
-static bool wait_again(struct kn_engine *engine, int64_t deadline)
+/* After an enter that was to bring something for an operation and did not: is there reason to
+ * go on? @deadline may be that of an earlier wait, in which case the timer has fired for
+ * nothing; what the kernel kept back may have been the engine's own; a bounded wait has ended. */
+static bool go_on(struct kn_engine *engine, bool kept_back, bool bound_reached, int64_t deadline)
 {
-	if (!kn_list_empty(&engine->waiting))
+	bool moved = kn_reap_internal(engine) || bound_reached ||
+	             (kept_back && !kn_uring_kept_back(engine));
+
+	if (!moved || kn_reap_pending(engine) || !kn_list_empty(&engine->waiting))
 		return false;
 	return deadline == INT64_MAX || kn_deadline_now() < deadline;
 }
@@ -274,16 +279,14 @@ int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
 	if (kn_unlikely(r < 0))
 		return r;
 	for (;;) {
-		unsigned unsent, head;
-		bool sleep;
+		bool idle, kept_back, sleep;
+		unsigned head;
 
 		kn_reap_internal(engine);
-		if (kn_unlikely(!kn_list_empty(&engine->unheard)))
-			kn_cancel_ask_again(engine);
-		sleep = wait && !kn_reap_pending(engine) && !kn_uring_kept_back(engine) &&
-		        set_deadline(engine, deadline);
-		unsent = kn_uring_unsent(engine);
-		if (!unsent && !sleep && !kn_uring_kept_back(engine))
+		idle = wait && !kn_reap_pending(engine);
+		kept_back = kn_uring_kept_back(engine);
+		sleep = idle && !kept_back && set_deadline(engine, deadline);
+		if (!sleep && !kept_back && !kn_uring_unsent(engine))
 			return 0;
 		head = kn_uring_sq_head(engine);
 		r = enter(engine, sleep);
@@ -298,12 +301,9 @@ int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
 		/* A kernel without SUBMIT_ALL stops at an entry that fails. */
 		if (kn_unlikely(kn_uring_unsent(engine)) && kn_uring_sq_head(engine) != head)
 			continue;
-		if (!sleep)
+		if (!idle || !(sleep || kept_back))
 			return 0;
-		/* The timer of an earlier deadline, perhaps, or the end of a bounded wait. */
-		if (!kn_reap_internal(engine) && r != -ETIME)
-			return 0;
-		if (kn_reap_pending(engine) || !wait_again(engine, deadline))
+		if (!go_on(engine, kept_back, r == -ETIME, deadline))
 			return 0;
 	}
 }

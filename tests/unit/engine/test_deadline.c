@@ -68,10 +68,15 @@ Test(engine_deadline, one_that_moves_earlier_counts)
 
 static void later(struct kn_engine *engine)
 {
-	for (int i = 0; i < 5; i++) {
-		cr_assert_eq(kn_engine_arm(engine, rig_now() + 1000), 0);
+	for (int i = 0; i < 10; i++) {
+		/* One that passes during the wait, and one that has passed before it. */
+		int64_t old = rig_now() + (i % 2 ? 2000 : 200) * 1000;
+
+		cr_assert_eq(kn_engine_arm(engine, old), 0);
+		while (i % 2 == 0 && rig_now() < old + 50 * 1000)
+			;
 		uint64_t before = rig_counters(engine).enters;
-		wait_until(engine, rig_now() + 10 * MILLISECOND);
+		wait_until(engine, rig_now() + 6 * MILLISECOND);
 		/* Once for nothing at the old deadline, once at the new. */
 		cr_assert_leq(rig_counters(engine).enters, before + 3);
 	}
@@ -328,6 +333,9 @@ static void host_finished(struct kn_engine *engine)
 	struct kn_engine_faults faults = {.room = never};
 	struct probe nop = probe_of(KN_OP_NOP, -1);
 
+	cr_assert_geq(kn_engine_fd(engine), 0);
+	cr_assert_eq(kn_engine_arm(engine, INT64_MAX), 0);
+	cr_assert_eq(readable(engine, 0), 0);
 	kn_engine_set_faults(engine, &faults);
 	probe_submit(engine, &nop);
 	kn_engine_cancel(engine, &nop.op);

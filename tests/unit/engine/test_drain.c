@@ -87,7 +87,7 @@ static void resubmit(struct probe *probe)
 
 static void submitted_meanwhile(struct kn_engine *engine)
 {
-	struct stubborn stubborn = {.again = 5};
+	struct stubborn stubborn = {.again = 100};
 	char byte;
 	int fds[2];
 

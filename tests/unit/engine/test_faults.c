@@ -143,6 +143,26 @@ Test(engine_faults, no_room_at_any_place_delays_and_nothing_else)
 		}
 }
 
+/* With nothing in the kernel that could end it, a wait for ever must not begin. */
+Test(engine_faults, a_wait_ends_while_something_has_found_no_room)
+{
+	struct fault fault = {.times = 12};
+	struct kn_engine_faults faults = {.arg = &fault, .room = no_room};
+	struct kn_engine *engine = rig_engine(0, 0);
+	struct probe nop = probe_of(KN_OP_NOP, -1);
+
+	kn_engine_set_faults(engine, &faults);
+	probe_submit(engine, &nop);
+	for (int i = 0; !nop.finals; i++) {
+		cr_assert_lt(i, 100);
+		cr_assert_eq(kn_engine_enter(engine, true, INT64_MAX), 0);
+		kn_engine_reap(engine, 10);
+	}
+	cr_assert_geq(fault.calls, 12);
+	kn_engine_set_faults(engine, NULL);
+	rig_free(engine);
+}
+
 static int bad_call(void *arg, struct kn_engine *engine, unsigned submit, unsigned wait,
                     int (*call)(struct kn_engine *, unsigned, unsigned))
 {

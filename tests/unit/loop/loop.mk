@@ -8,6 +8,7 @@ loop_tests = \
 	tests/unit/loop/test_fork.c \
 	tests/unit/loop/test_handles.c \
 	tests/unit/loop/test_host.c \
+	tests/unit/loop/test_no_memory.c \
 	tests/unit/loop/test_ownership.c \
 	tests/unit/loop/test_passes.c \
 	tests/unit/loop/test_references.c \

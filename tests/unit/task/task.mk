@@ -2,11 +2,15 @@
 task_tests = \
 	tests/unit/loop/rig.c \
 	tests/unit/loop/rig.h \
+	tests/unit/task/test_chain.c \
 	tests/unit/task/test_closing.c \
 	tests/unit/task/test_closing_calls.c \
 	tests/unit/task/test_concurrent.c \
+	tests/unit/task/test_foreign.c \
 	tests/unit/task/test_fork.c \
 	tests/unit/task/test_lifetime.c \
+	tests/unit/task/test_no_memory.c \
 	tests/unit/task/test_remote.c \
 	tests/unit/task/test_run_on.c \
+	tests/unit/task/test_virtual.c \
 	tests/unit/task/test_wrap.c

@@ -61,6 +61,8 @@ int kn_engine_arm(struct kn_engine *engine, int64_t deadline)
 		(void)eventfd_read(engine->event_fd, &count);
 	}
 	(void)kn_reap_internal(engine);
+	if (!kn_list_empty(&engine->unheard) && deadline > engine->ask_at)
+		deadline = engine->ask_at;
 	if (deadline != INT64_MAX)
 		state = kn_deadline_set(engine, deadline);
 	r = kn_uring_flush(engine);

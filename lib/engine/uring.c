@@ -283,6 +283,8 @@ int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
 		unsigned head;
 
 		kn_reap_internal(engine);
+		if (kn_unlikely(!kn_list_empty(&engine->unheard)))
+			kn_cancel_ask_again(engine);
 		idle = wait && !kn_reap_pending(engine);
 		kept_back = kn_uring_kept_back(engine);
 		sleep = idle && !kept_back && set_deadline(engine, deadline);

@@ -3,6 +3,7 @@ engine_tests = \
 	tests/unit/engine/rig.c \
 	tests/unit/engine/rig.h \
 	tests/unit/engine/test_cancel.c \
+	tests/unit/engine/test_cancel_again.c \
 	tests/unit/engine/test_deadline.c \
 	tests/unit/engine/test_diagnose.c \
 	tests/unit/engine/test_drain.c \

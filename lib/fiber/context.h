@@ -21,4 +21,39 @@ void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, 
 
 /* Suspends the running context, stores it in *@save and resumes @to. */
 void kn_context_switch(void **save, void *to);
+
+/* The same without a call. Processors predict returns from the calls they have seen; the call
+ * of a switch is one that is never returned from, and puts out of step all returns that
+ * follow on the other side. Without it, a task returns as predicted from a function that
+ * another task has called at the same place, which is what tasks do that wait in turn
+ * (35 against 41 ns for a task that yields through three functions to a loop and comes back).
+ *
+ * To be used in functions that call something else besides: compilers keep locals below the
+ * stack pointer of those that do not. */
+#if defined(__x86_64__) && !defined(__ILP32__) && !defined(KN_FIBER_UCONTEXT)
+#if defined(__AVX512F__)
+#define KN_CONTEXT_CLOBBERS_AVX512                                                               \
+	, "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24",       \
+	        "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k0", "k1", "k2", \
+	        "k3", "k4", "k5", "k6", "k7"
+#else
+#define KN_CONTEXT_CLOBBERS_AVX512
+#endif
+static inline void kn_context_switch_inline(void **save, void *to)
+{
+	/* Everything that a called function need not keep is lost. */
+	__asm__ volatile("lea 1f(%%rip), %%rax\n\t"
+	                 "jmp kn_context_jump\n"
+	                 "1:"
+	                 : "+D"(save), "+S"(to)
+	                 :
+	                 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "cc", "memory", "st",
+	                   "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "xmm0",
+	                   "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+	                   "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+	                   "xmm15" KN_CONTEXT_CLOBBERS_AVX512);
+}
+#else
+#define kn_context_switch_inline kn_context_switch
+#endif
 #endif

@@ -78,7 +78,7 @@ static inline void kn_fiber_switch(struct kn_fiber *from, struct kn_fiber *to)
 #if KN_ASAN || KN_TSAN
 	kn_fiber_switch_annotated(from, to);
 #else
-	kn_context_switch(&from->sp, to->sp);
+	kn_context_switch_inline(&from->sp, to->sp);
 #endif
 	if (exceptions)
 		*exceptions = kept;
@@ -90,7 +90,7 @@ KN_NORETURN static inline void kn_fiber_exit(struct kn_fiber *from, struct kn_fi
 #if KN_ASAN || KN_TSAN
 	kn_fiber_exit_annotated(from, to);
 #else
-	kn_context_switch(&from->sp, to->sp);
+	kn_context_switch_inline(&from->sp, to->sp);
 	__builtin_unreachable();
 #endif
 }

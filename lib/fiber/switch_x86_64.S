@@ -28,13 +28,21 @@
  * not switch shadow stacks, and the place it jumps to is an ordinary return address. */
 	.text
 
-/* void kn_context_switch(void **save: rdi, void *to: rsi) */
-	.globl	kn_context_switch
-	.hidden	kn_context_switch
+/* void kn_context_switch(void **save: rdi, void *to: rsi)
+ * kn_context_jump: the same for those who come by a jump, with their address in rax. */
+	.globl	kn_context_jump, kn_context_switch
+	.hidden	kn_context_jump, kn_context_switch
+	.type	kn_context_jump, @function
 	.type	kn_context_switch, @function
 	.balign	64
-kn_context_switch:
+kn_context_jump:
 	.cfi_startproc
+	.cfi_def_cfa rsp, 0
+	.cfi_register rip, rax
+	pushq	%rax
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rip, -8
+kn_context_switch:
 	pushq	%rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset rbp, 0
@@ -88,6 +96,7 @@ kn_context_switch:
 	.cfi_register rip, rcx
 	jmpq	*%rcx
 	.cfi_endproc
+	.size	kn_context_jump, .-kn_context_jump
 	.size	kn_context_switch, .-kn_context_switch
 
 /* void *kn_context_make(void *high: rdi, main: rsi, entry: rdx, arg: rcx)

@@ -11,8 +11,9 @@
 
 #define FRAMES_MAX 64
 
+/* Where the assembler begins, and where a context does. */
 #ifndef KN_FIBER_UCONTEXT
-extern char kn_context_start[];
+extern char kn_context_jump[], kn_context_start[];
 #endif
 
 static struct kn_stack_pool *pool;
@@ -147,14 +148,14 @@ static bool has_function(const struct walk *walk, uintptr_t function)
 static void on_step(int number, siginfo_t *info, void *context)
 {
 	uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-	uintptr_t first = (uintptr_t)kn_context_switch;
+	uintptr_t first = (uintptr_t)kn_context_jump;
 	struct walk walk = {.count = 0};
 	bool on_fiber, on_thread;
 
 	(void)number;
 	(void)info;
 	/* Elsewhere the compiler is responsible. */
-	if (at < first || at >= first + 256)
+	if (at < first || at >= first + 64)
 		return;
 	walk.end = _Unwind_Backtrace(note_frame, &walk);
 	on_fiber = has_function(&walk, (uintptr_t)kn_context_start);

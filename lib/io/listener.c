@@ -16,6 +16,7 @@
  * Whoever is told something (a task by a wake-up, the exception handler) may close the listener,
  * so telling comes last. */
 #include "io/close.h"
+#include "io/operation.h"
 #include "task/task.h"
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ struct accept_wait {
 };
 
 struct knit_listener {
-	struct knit_loop *loop; /* counted */
+	struct knit_loop *loop; /* held */
 	struct kn_owned socket;
 	struct kn_op op;
 	bool armed;       /* op is in flight */
@@ -216,7 +217,7 @@ static void release_socket(knit_listener *listener)
 
 static void listener_free(knit_listener *listener)
 {
-	knit_loop_unref(listener->loop);
+	kn_loop_let_go(listener->loop);
 	kn_free(listener->queue);
 	kn_free(listener);
 }
@@ -328,7 +329,7 @@ static int listener_new(struct knit_loop *loop, int fd, knit_listener **ret)
 		kn_free(listener);
 		return r;
 	}
-	knit_loop_ref(loop);
+	kn_loop_hold(loop);
 	*ret = listener;
 	return 0;
 }
@@ -450,7 +451,7 @@ int knit_listener_close(knit_listener *listener)
 	}
 	if (listener->orphaned)
 		return 0; /* the kernel did not let go in time: it stays for good */
-	kn_engine_cancel(loop->engine, &listener->op);
+	kn_operation_end(loop, &listener->op);
 	if (kn_self.loop == loop && kn_self.task && loop->phase == KN_OPEN) {
 		task = kn_task_of(kn_self.task);
 		listener->closer = task;

@@ -23,6 +23,13 @@ static void operation_complete(struct kn_op *op)
 		kn_task_wake(operation->closer, 0, NULL);
 }
 
+void kn_operation_end(struct knit_loop *loop, struct kn_op *op)
+{
+	kn_engine_cancel(loop->engine, op);
+	if (kn_unlikely(loop->parked))
+		kn_loop_unpark(loop);
+}
+
 /* Of several requests the last one's message counts. */
 static bool operation_cancel(struct kn_wait *wait, struct kn_message *message)
 {
@@ -33,7 +40,7 @@ static bool operation_cancel(struct kn_wait *wait, struct kn_message *message)
 	operation->cancelled = true;
 	task->cancel_message = kn_message_ref(message);
 	kn_message_unref(before);
-	kn_engine_cancel(task->future.loop->engine, &operation->op);
+	kn_operation_end(task->future.loop, &operation->op);
 	return true;
 }
 

@@ -22,6 +22,10 @@ struct kn_operation {
  * them. */
 intptr_t kn_operation_run(struct kn_operation *operation);
 
+/* Asks the kernel to end @op early. Between the passes of a hosted loop nobody would hand the
+ * kernel that request: the host is told to come. */
+void kn_operation_end(struct knit_loop *loop, struct kn_op *op);
+
 /* The operation that @op belongs to, NULL if it is not a task's. */
 struct kn_operation *kn_operation_of(struct kn_op *op);
 #endif

@@ -9,6 +9,7 @@ io_tests = \
 	tests/unit/io/test_close.c \
 	tests/unit/io/test_datagram.c \
 	tests/unit/io/test_file.c \
+	tests/unit/io/test_hosted.c \
 	tests/unit/io/test_listener.c \
 	tests/unit/io/test_listener_close.c \
 	tests/unit/io/test_listener_faults.c \

@@ -186,6 +186,30 @@ Test(io_listener_close, an_idle_one_is_closed_at_once)
 	rig_run(idle, NULL);
 }
 
+/* ---- its loop ---- */
+
+static intptr_t leave_open(void *ret_listener)
+{
+	*(knit_listener **)ret_listener = listen_at(&any, NULL);
+	return 0;
+}
+
+/* A listener is no user of its loop: whoever forgets it does not keep the loop from its end. */
+Test(io_listener_close, an_open_one_does_not_keep_its_loop_open)
+{
+	knit_loop *loop = knit_loop_new();
+	knit_listener *listener = NULL;
+	int fd;
+
+	any = rig_any(AF_INET);
+	cr_assert_eq(knit_loop_run_until_complete(loop, leave_open, &listener), 0);
+	fd = knit_listener_fd(listener);
+	cr_assert_geq(fcntl(fd, F_GETFD), 0);
+	knit_loop_unref(loop);
+	cr_assert_eq(fcntl(fd, F_GETFD), -1, "the last reference closes the loop");
+	cr_assert_eq(knit_listener_close(listener), 0);
+}
+
 /* ---- cancellation ---- */
 
 static intptr_t cancelled(void *arg)

@@ -66,8 +66,8 @@ KNIT_API KNIT_NODISCARD intptr_t knit_sock_sendall(int fd, const void *buffer, s
 
 /* Receives a datagram and its sender's address.
  *
- * Units: @size in bytes, at most 0x7ffff000; *@length in bytes: the room in, the address's true size out.
- * Returns: the bytes received, at most @size: the rest of a longer datagram is lost.
+ * Units: @size in bytes, at most 0x7ffff000; *@length in bytes: the room in, the address's true
+ * size out. Returns: the bytes received, at most @size: the rest of a longer datagram is lost.
  * Errors: as knit_sock_recv(), and those of recvmsg(2).
  * Thread: loop.  Suspends: always.  Ownership: everything is the kernel's until the return;
  *   @address and @length may both be NULL. */
@@ -156,8 +156,8 @@ KNIT_API int knit_listener_fd(const knit_listener *listener);
  * closes the socket; what is left, until this call, is memory.
  *
  * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD: nothing was done.
- * Thread: loop; any if the loop is closed.  Suspends: in a task; cannot be cancelled (a request stays pending).
- * Ownership: @listener is gone; NULL in is harmless. */
+ * Thread: loop; any if the loop is closed.  Suspends: in a task; cannot be cancelled (a request
+ * stays pending). Ownership: @listener is gone; NULL in is harmless. */
 KNIT_API int knit_listener_close(knit_listener *listener);
 
 KNIT_END_DECLS

@@ -2,6 +2,7 @@
 /* scenes.c - see scenes.h. Unix sockets wherever the kernel may choose: on them everything has
  * happened when the system call that did it returns. */
 #include "scenes.h"
+#include <fcntl.h>
 #include <poll.h>
 #include "base/compiler.h"
 
@@ -141,9 +142,12 @@ static void connection_is_there(struct scene *scene, bool taken)
 {
 	int fd = (int)scene->call.result;
 
-	if (!taken)
-		fd = scene->listener ? knit_listener_accept(scene->listener, NULL, NULL)
-		                     : accept4(scene->fds[0], NULL, NULL, SOCK_NONBLOCK);
+	if (!taken && scene->listener) {
+		fd = knit_listener_accept(scene->listener, NULL, NULL);
+	} else if (!taken) {
+		fcntl(scene->fds[0], F_SETFL, O_NONBLOCK);
+		fd = accept4(scene->fds[0], NULL, NULL, SOCK_CLOEXEC);
+	}
 	cr_assert_geq(fd, 0, "the connection was lost");
 	cr_assert_eq(close(fd), 0);
 }

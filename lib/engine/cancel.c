@@ -12,10 +12,6 @@
 #include <errno.h>
 #include "engine/uring.h"
 
-/* drain() asks again for what the kernel could not cancel the first time (a worker thread
- * had just taken it) when nothing has completed for so long. */
-#define ASK_AGAIN (10 * 1000 * 1000) /* ns */
-
 #define PAUSE_FIRST (1000 * 1000) /* ns */
 #define PAUSE_MAX   (128 * PAUSE_FIRST)
 
@@ -78,27 +74,15 @@ static void cancel_one(struct kn_engine *engine, struct kn_op *op)
 
 size_t kn_engine_drain(struct kn_engine *engine, int64_t deadline)
 {
-	int64_t now = kn_deadline_now(), again = now + ASK_AGAIN;
-
 	engine->draining = true;
 	kn_inflight_each(engine, cancel_one);
 	while (engine->in_flight) {
-		int64_t until = again < deadline ? again : deadline;
-		bool late = now >= deadline;
+		bool late = kn_deadline_now() >= deadline;
 
-		if (kn_engine_enter(engine, !late, until) < 0)
+		if (kn_engine_enter(engine, !late, deadline) < 0)
 			break;
-		if (kn_engine_reap(engine, UINT32_MAX)) {
-			again = kn_deadline_now() + ASK_AGAIN;
-			continue;
-		}
-		if (late && !kn_uring_kept_back(engine))
+		if (!kn_engine_reap(engine, UINT32_MAX) && late && !kn_uring_kept_back(engine))
 			break;
-		now = kn_deadline_now();
-		if (now >= again) {
-			kn_inflight_each(engine, cancel_one);
-			again = now + ASK_AGAIN;
-		}
 	}
 	engine->draining = false;
 	return engine->in_flight;

@@ -89,6 +89,36 @@ Test(engine_cancel, a_success_stays_one_and_completes_after_the_answer)
 	rig_on_each_ring(0, 0, too_late);
 }
 
+/* The operation's own completion has been looked at before the cancellation is even sent: for
+ * the answer it is still worth a wait. */
+static void answered_last(struct kn_engine *engine)
+{
+	char byte = 0;
+	int fds[2];
+
+	rig_socketpair(fds);
+	cr_assert_eq(write(fds[1], "x", 1), 1);
+	struct probe receiving = probe_buffer(KN_OP_RECV, fds[0], &byte, 1);
+	probe_submit(engine, &receiving);
+	cr_assert_eq(kn_engine_enter(engine, true, INT64_MAX), 0);
+	kn_engine_cancel(engine, &receiving.op);
+	cr_assert_eq(kn_engine_reap(engine, 10), 0);
+	cr_assert_eq(kn_engine_in_flight(engine), 1);
+	kn_engine_cancel(engine, &receiving.op);
+	cr_assert_eq(kn_engine_enter(engine, true, INT64_MAX), 0);
+	cr_assert(kn_engine_ready(engine));
+	cr_assert_eq(kn_engine_enter(engine, true, INT64_MAX), 0, "does not wait");
+	cr_assert_eq(kn_engine_reap(engine, 10), 1);
+	cr_assert_eq(receiving.result, 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+Test(engine_cancel, an_operation_completes_with_the_answer_if_that_comes_last)
+{
+	rig_on_each_ring(0, 0, answered_last);
+}
+
 static bool hold_first(void *arg, const struct kn_op *op, int *result)
 {
 	int *left = arg;

@@ -57,7 +57,10 @@ static void earlier(struct kn_engine *engine)
 	/* Armed for much later, twice, so that the second is an update too. */
 	cr_assert_eq(kn_engine_arm(engine, rig_now() + 2 * HOUR), 0);
 	cr_assert_eq(kn_engine_arm(engine, rig_now() + HOUR), 0);
+	uint64_t before = rig_counters(engine).enters;
 	wait_until(engine, rig_now() + 2 * MILLISECOND);
+	/* Telling the kernel is no event that ends the wait. */
+	cr_assert_eq(rig_counters(engine).enters, before + 1);
 	wait_until(engine, rig_now() + 2 * MILLISECOND);
 }
 

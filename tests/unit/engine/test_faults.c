@@ -237,6 +237,17 @@ Test(engine_faults, a_kernel_that_takes_fewer_entries_is_asked_again)
 	scenario_submit(all, engine);
 	scenario_finish(all, engine);
 	free(all);
+
+	/* At once, and not at the next pass. */
+	struct probe nops[7];
+	uint64_t before = rig_counters(engine).submitted;
+	for (int i = 0; i < 7; i++) {
+		nops[i] = probe_of(KN_OP_NOP, -1);
+		probe_submit(engine, &nops[i]);
+	}
+	cr_assert_eq(kn_engine_enter(engine, false, 0), 0);
+	cr_assert_eq(rig_counters(engine).submitted, before + 7);
+	rig_settle(engine);
 	rig_free(engine);
 }
 

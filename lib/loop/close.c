@@ -14,6 +14,7 @@
  * as their outcome, for others may wait for them. */
 #include "loop/loop.h"
 #include <errno.h>
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/error.h"
@@ -108,19 +109,13 @@ static int release_kernel(struct knit_loop *loop, int64_t deadline)
 	return 0;
 }
 
-int knit_loop_close(knit_loop *loop)
+/* All steps. The thread is taken for one that runs @loop meanwhile. */
+static int close_now(struct knit_loop *loop)
 {
 	struct kn_thread before = kn_self;
 	int64_t deadline = real_time() + loop->grace;
 	int r, left;
 
-	if (knit_loop_is_closed(loop))
-		return 0;
-	r = kn_loop_check(loop);
-	if (r < 0)
-		return r;
-	if (loop->running || loop->phase != KN_OPEN || (kn_self.loop && has_tasks(loop)))
-		return -KNIT_ERUNNING;
 	loop->phase = KN_CLOSING;
 	if (loop->parked)
 		(void)kn_loop_resume(loop);
@@ -144,4 +139,22 @@ int knit_loop_close(knit_loop *loop)
 	kn_self.message = before.message;
 	atomic_store_explicit(&loop->is_closed, true, memory_order_release);
 	return r < 0 ? r : left;
+}
+
+int knit_loop_close(knit_loop *loop)
+{
+	int cancelling, r;
+
+	if (knit_loop_is_closed(loop))
+		return 0;
+	r = kn_loop_check(loop);
+	if (r < 0)
+		return r;
+	if (loop->running || loop->phase != KN_OPEN || (kn_self.loop && has_tasks(loop)))
+		return -KNIT_ERUNNING;
+	/* A thread that is cancelled does not leave it half closed. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelling);
+	r = close_now(loop);
+	pthread_setcancelstate(cancelling, NULL);
+	return r;
 }

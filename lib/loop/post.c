@@ -28,15 +28,19 @@ struct callback_post {
 
 /* ---- waking -------------------------------------------------------------------------- */
 
+/* A thread that is cancelled must not end before it has written: the loop would sleep for ever. */
 void kn_loop_wake(struct knit_loop *loop)
 {
 	const uint64_t one = 1;
+	int cancelling;
 	ssize_t n;
 
 	atomic_fetch_add_explicit(&loop->wakes, 1, memory_order_relaxed);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelling);
 	do
 		n = write(loop->wake_fd, &one, sizeof(one));
 	while (n < 0 && errno == EINTR);
+	pthread_setcancelstate(cancelling, NULL);
 }
 
 void kn_loop_take_wakes(struct knit_loop *loop)

@@ -37,16 +37,15 @@ static struct knit_loop *first_of(struct kn_thread *thread)
 	return found;
 }
 
-/* pthread_exit() was called in a callback or a task. What was left of the pass may hold posts. */
-static void leave_run(struct kn_thread *thread)
+/* pthread_exit() was called in a callback, a task, or a post that close ran. What was left of the
+ * pass may hold posts. */
+static void leave(struct knit_loop *loop)
 {
-	struct knit_loop *loop = thread->loop;
-
 	kn_list_splice_tail(&loop->batch, &loop->ready);
 	kn_list_splice_tail(&loop->ready, &loop->batch);
-	thread->task = NULL;
-	thread->message = NULL;
-	kn_loop_end_run(loop);
+	if (loop->running)
+		kn_loop_end_run(loop);
+	loop->phase = KN_OPEN;
 }
 
 /* A thread that ends while it owns open loops closes them. Afterwards they have no owner, for
@@ -55,11 +54,12 @@ static void close_loops_of(struct kn_thread *thread)
 {
 	struct knit_loop *loop;
 
-	if (thread->loop)
-		leave_run(thread);
+	thread->loop = NULL;
+	thread->task = NULL;
+	thread->message = NULL;
 	while ((loop = first_of(thread))) {
-		/* Tasks unwind in the close; the thread's signal stack may be gone already. */
-		(void)kn_overflow_arm_thread();
+		if (loop->running || loop->phase != KN_OPEN)
+			leave(loop);
 		(void)knit_loop_close(loop);
 		knit_loop_unref(loop);
 	}

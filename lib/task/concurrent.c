@@ -199,6 +199,22 @@ static int wait_until_done(knit_concurrent_future *future, int64_t timeout)
 	return future->done ? 0 : -ETIMEDOUT;
 }
 
+static void unlock(void *lock)
+{
+	pthread_mutex_unlock(lock);
+}
+
+/* A thread that waits may be cancelled, and has the lock then. */
+static int wait_cancellably(knit_concurrent_future *future, int64_t timeout)
+{
+	int r;
+
+	pthread_cleanup_push(unlock, &future->lock);
+	r = wait_until_done(future, timeout);
+	pthread_cleanup_pop(false);
+	return r;
+}
+
 intptr_t knit_concurrent_future_result(knit_concurrent_future *future, int64_t timeout)
 {
 	struct kn_message *message = NULL;
@@ -207,7 +223,7 @@ intptr_t knit_concurrent_future_result(knit_concurrent_future *future, int64_t t
 	if (!future)
 		return -EINVAL;
 	pthread_mutex_lock(&future->lock);
-	outcome = wait_until_done(future, timeout);
+	outcome = wait_cancellably(future, timeout);
 	if (outcome == 0) {
 		outcome = future->outcome;
 		future->retrieved = true;

@@ -11,6 +11,7 @@ loop_tests = \
 	tests/unit/loop/test_no_memory.c \
 	tests/unit/loop/test_ownership.c \
 	tests/unit/loop/test_passes.c \
+	tests/unit/loop/test_posts.c \
 	tests/unit/loop/test_references.c \
 	tests/unit/loop/test_signal_storm.c \
 	tests/unit/loop/test_signals.c

@@ -133,9 +133,8 @@ static void *end_without_closing(void *arg)
 	return NULL;
 }
 
-static void check_ending(bool leave_in_callback, const char *trace)
+static void check_ending(struct ending ending, const char *trace)
 {
-	struct ending ending = {.leave_in_callback = leave_in_callback};
 	int fds = test_open_fds(), runs = 0;
 	pthread_t thread;
 
@@ -161,12 +160,69 @@ static void check_ending(bool leave_in_callback, const char *trace)
 
 Test(references, a_thread_that_ends_closes_its_open_loop)
 {
-	check_ending(false, "1 2 3 ");
+	check_ending((struct ending){0}, "1 2 3 ");
 }
 
 Test(references, a_thread_may_even_end_in_a_callback)
 {
-	check_ending(true, "leave 1 2 3 ");
+	check_ending((struct ending){.leave_in_callback = true}, "leave 1 2 3 ");
+}
+
+static void *close_with_leaving_post(void *arg)
+{
+	knit_loop *mine = knit_loop_new();
+
+	*(knit_loop **)arg = knit_loop_ref(mine);
+	(void)!knit_loop_run_once(mine, 0);
+	(void)!knit_loop_call_soon_threadsafe(mine, leave, NULL);
+	(void)!knit_loop_call_soon_threadsafe(mine, rig_note, TEXT("next"));
+	(void)knit_loop_close(mine);
+	return mine;
+}
+
+Test(references, a_thread_may_even_end_in_a_post_that_close_runs)
+{
+	int fds = test_open_fds();
+	knit_loop *loop = NULL;
+
+	rig_trace_reset();
+	cr_assert_null(rig_on_thread(close_with_leaving_post, &loop), "it did not come back");
+	cr_assert(knit_loop_is_closed(loop));
+	cr_assert_str_eq(rig_trace, "leave next ");
+	cr_assert_eq(test_open_fds(), fds);
+	knit_loop_unref(loop);
+	knit_loop_unref(loop);
+}
+
+static void *close_while_cancelled(void *arg)
+{
+	knit_loop *mine = arg;
+
+	pthread_cancel(pthread_self());
+	(void)knit_loop_close(mine);
+	rig_note(TEXT("closed"));
+	pthread_testcancel();
+	return NULL;
+}
+
+static void *make_and_close_while_cancelled(void *ret)
+{
+	*(knit_loop **)ret = knit_loop_new();
+	(void)!knit_loop_run_once(*(knit_loop **)ret, 0);
+	return close_while_cancelled(*(knit_loop **)ret);
+}
+
+Test(references, a_thread_that_is_cancelled_closes_its_loop_to_the_end)
+{
+	int fds = test_open_fds();
+	knit_loop *loop = NULL;
+
+	rig_trace_reset();
+	cr_assert_eq(rig_on_thread(make_and_close_while_cancelled, &loop), PTHREAD_CANCELED);
+	cr_assert_str_eq(rig_trace, "closed ");
+	cr_assert(knit_loop_is_closed(loop));
+	cr_assert_eq(test_open_fds(), fds);
+	knit_loop_unref(loop);
 }
 
 static void *end_with_many(void *arg)

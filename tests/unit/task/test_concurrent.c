@@ -153,6 +153,23 @@ Test(concurrent, all_who_wait_get_the_outcome_and_its_text)
 	}
 }
 
+Test(concurrent, a_thread_that_waits_can_be_cancelled)
+{
+	struct waiter waiter = {.timeout = KNIT_FOREVER, .result = 1};
+	knit_concurrent_future *future = knit_concurrent_future_new();
+	pthread_t thread;
+
+	waiter.future = future; /* the thread will not come to drop a reference */
+	thread = rig_thread(wait_for_it, &waiter);
+	rig_until(rig_is_set, &waiter.waits);
+	cr_assert_eq(pthread_cancel(thread), 0);
+	cr_assert_eq(rig_join(thread), PTHREAD_CANCELED);
+	/* It has not kept the lock. */
+	cr_assert_eq(knit_concurrent_future_set_result(future, 4), 0);
+	cr_assert_eq(knit_concurrent_future_result(future, 0), 4);
+	knit_concurrent_future_unref(future);
+}
+
 enum { RACERS = 6 };
 
 struct racer {

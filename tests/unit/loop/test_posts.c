@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* test_posts.c - knit_loop_call_soon_threadsafe(): its promise, its memory, its wake-ups. What
+ * many threads do at once is in tests/stress. */
+#include "unit/loop/rig.h"
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include "base/alloc.h"
+
+static struct worker worker;
+
+static void setup(void)
+{
+	worker_start(&worker);
+}
+
+static void set(void *flag)
+{
+	atomic_store((atomic_int *)flag, 1);
+}
+
+/* ---- waking ---- */
+
+Test(posts, a_sleeping_loop_is_woken_by_each, .init = setup)
+{
+	int rounds = (int)test_scale(2000, 500, 500, 50);
+
+	for (int i = 0; i < rounds; i++) {
+		atomic_int ran = 0;
+
+		rig_until(rig_asleep, worker.loop);
+		cr_assert_eq(knit_loop_call_soon_threadsafe(worker.loop, set, &ran), 0);
+		rig_until(rig_is_set, &ran);
+	}
+	cr_assert_eq((int)atomic_load(&worker.loop->wakes), rounds, "one wake-up each");
+	worker_stop(&worker);
+}
+
+struct held {
+	atomic_int busy, go_on, ran;
+	knit_loop *loop;
+	uint64_t wakes;
+};
+
+static void hold_the_loop(void *arg)
+{
+	struct held *held = arg;
+
+	atomic_store(&held->busy, 1);
+	while (!atomic_load(&held->go_on))
+		sched_yield();
+}
+
+static void count_run(void *arg)
+{
+	atomic_fetch_add(&((struct held *)arg)->ran, 1);
+}
+
+static bool all_ran(void *arg)
+{
+	return atomic_load(&((struct held *)arg)->ran) == 1000;
+}
+
+Test(posts, a_loop_that_is_awake_is_not_woken, .init = setup)
+{
+	struct held held = {0};
+
+	cr_assert_eq(knit_loop_call_soon_threadsafe(worker.loop, hold_the_loop, &held), 0);
+	rig_until(rig_is_set, &held.busy);
+	held.wakes = atomic_load(&worker.loop->wakes);
+	for (int i = 0; i < 1000; i++)
+		cr_assert_eq(knit_loop_call_soon_threadsafe(worker.loop, count_run, &held), 0);
+	cr_assert_eq(atomic_load(&worker.loop->wakes), held.wakes, "no system call");
+	atomic_store(&held.go_on, 1);
+	rig_until(all_ran, &held);
+	worker_stop(&worker);
+}
+
+static void *post_while_cancelled(void *arg)
+{
+	struct held *held = arg;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cancel(pthread_self());
+	while (!rig_asleep(held->loop))
+		sched_yield();
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	/* The cancellation is pending: a write(2) in here would end the thread before it wrote. */
+	if (knit_loop_call_soon_threadsafe(held->loop, set, &held->ran) == 0)
+		atomic_store(&held->busy, 1);
+	pthread_testcancel();
+	return NULL;
+}
+
+Test(posts, a_thread_that_is_cancelled_still_wakes_the_loop, .init = setup)
+{
+	struct held held = {.loop = worker.loop};
+	pthread_t thread = rig_thread(post_while_cancelled, &held);
+
+	cr_assert_eq(rig_join(thread), PTHREAD_CANCELED);
+	cr_assert_eq(atomic_load(&held.busy), 1, "the call returned");
+	rig_until(rig_is_set, &held.ran);
+	worker_stop(&worker);
+}
+
+/* ---- errno ---- */
+
+Test(posts, errno_is_kept, .init = setup)
+{
+	atomic_int ran = 0;
+
+	rig_until(rig_asleep, worker.loop);
+	errno = EXDEV;
+	cr_assert_eq(knit_loop_call_soon_threadsafe(worker.loop, set, &ran), 0);
+	cr_assert_eq(errno, EXDEV);
+	rig_until(rig_is_set, &ran);
+	worker_stop(&worker);
+}
+
+Test(posts, what_is_malformed_is_refused, .init = setup)
+{
+	cr_assert_eq(knit_loop_call_soon_threadsafe(NULL, set, NULL), -EINVAL);
+	cr_assert_eq(knit_loop_call_soon_threadsafe(worker.loop, NULL, NULL), -EINVAL);
+	worker_stop(&worker);
+}
+
+/* ---- memory ---- */
+
+/* One at a time, each waited for. */
+static void post_and_wait(int count)
+{
+	for (int i = 0; i < count; i++) {
+		atomic_int ran = 0;
+
+		cr_assert_eq(knit_loop_call_soon_threadsafe(worker.loop, set, &ran), 0);
+		while (!atomic_load(&ran))
+			sched_yield();
+	}
+}
+
+Test(posts, a_warm_producer_allocates_nothing, .init = setup)
+{
+	uint64_t before;
+
+	post_and_wait(1000);
+	before = kn_alloc_count();
+	post_and_wait(5000);
+	cr_assert_leq(kn_alloc_count() - before, 50, "nodes go round");
+	worker_stop(&worker);
+}
+
+static void *post_and_end(void *arg)
+{
+	post_and_wait((int)(intptr_t)arg);
+	return NULL;
+}
+
+Test(posts, a_thread_that_ends_leaves_no_nodes_behind, .init = setup)
+{
+	/* Leak checkers look at what was in its supply. */
+	for (int i = 0; i < 20; i++)
+		rig_on_thread(post_and_end, (void *)(intptr_t)100);
+	worker_stop(&worker);
+}
+
+static void post_on(void *arg)
+{
+	struct held *held = arg;
+
+	if (knit_loop_call_soon_threadsafe(held->loop, count_run, held) < 0)
+		atomic_store(&held->busy, -1);
+}
+
+static void *end_with_posts(void *arg)
+{
+	struct held *held = arg;
+	knit_loop *own = knit_loop_new();
+
+	/* Run by the close at the thread's end, when its supply has been freed already. */
+	for (int i = 0; i < 1000; i++)
+		if (knit_loop_call_soon_threadsafe(own, post_on, held) < 0)
+			atomic_store(&held->busy, -1);
+	return own;
+}
+
+Test(posts, posts_made_at_the_end_of_a_thread_leave_nothing_either, .init = setup)
+{
+	struct held held = {.loop = worker.loop};
+	knit_loop *own;
+
+	post_and_wait(2000); /* so that the loop has nodes to give away */
+	own = rig_on_thread(end_with_posts, &held);
+	rig_until(all_ran, &held);
+	cr_assert_eq(atomic_load(&held.busy), 0);
+	knit_loop_unref(own);
+	worker_stop(&worker);
+}

@@ -22,7 +22,8 @@ struct call {
 	knit_future *task; /* the other loop's; borrowed while it is not done */
 	intptr_t outcome;
 	struct kn_message *message; /* owned: a copy */
-	atomic_uint held;           /* by the other loop */
+	struct kn_message *why; /* owned by the other loop once it is sent: the request's text */
+	atomic_uint held;       /* by the other loop */
 	bool cancel_sent;
 };
 
@@ -73,7 +74,8 @@ static void call_cancel(struct kn_ready *ready)
 	struct call *call = kn_container_of(ready, struct call, cancel.ready);
 
 	if (call->task)
-		(void)kn_future_request_cancel(call->task, NULL);
+		(void)kn_future_request_cancel(call->task, call->why);
+	kn_message_unref(call->why);
 	let_go(call);
 }
 
@@ -94,7 +96,6 @@ static bool call_request_cancel(struct kn_wait *wait, struct kn_message *message
 	struct call *call = kn_container_of(wait, struct call, wait);
 	unsigned held = atomic_load_explicit(&call->held, memory_order_relaxed);
 
-	(void)message;
 	if (call->cancel_sent)
 		return true;
 	do {
@@ -103,8 +104,12 @@ static bool call_request_cancel(struct kn_wait *wait, struct kn_message *message
 	} while (!atomic_compare_exchange_weak_explicit(
 	        &call->held, &held, held + 1, memory_order_relaxed, memory_order_relaxed));
 	call->cancel_sent = true;
-	if (kn_loop_post(call->there, &call->cancel) < 0)
-		let_go(call); /* closed: the call itself has been or is being answered */
+	call->why = kn_message_copy(message);
+	if (kn_loop_post(call->there, &call->cancel) < 0) {
+		/* Closed: the call itself has been or is being answered. */
+		kn_message_unref(call->why);
+		let_go(call);
+	}
 	return true;
 }
 

@@ -9,6 +9,7 @@ conformance_tests = \
 	tests/conformance/test_io_rules.c \
 	tests/conformance/test_loop_rules.c \
 	tests/conformance/test_loop_scenarios.c \
+	tests/conformance/test_memory.c \
 	tests/conformance/test_misuse.c \
 	tests/conformance/test_ownership.c \
 	tests/conformance/test_program_rules.c \

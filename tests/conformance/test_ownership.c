@@ -107,6 +107,30 @@ Test(ownership, a_value_that_nobody_took_is_freed_once_with_the_last_reference)
 	run(values_of_futures);
 }
 
+CORO(lose_a_failure)
+{
+	knit_future *future = knit_future_new();
+	knit_task *task = knit_create_task(await_future, future);
+	struct reports reports;
+
+	watch_reports(&reports);
+	ticks(1);
+	cr_assert_eq(knit_future_set_exception(future, EIO, "lost"), 0);
+	cr_assert(knit_task_cancel(task, NULL));
+	cr_assert_eq(knit_await(task), -KNIT_ECANCELLED);
+	cr_assert_eq(reports.count, 0);
+	knit_future_unref(future);
+	cr_assert_eq(reports.count, 1);
+	cr_assert_str_eq(reports.error, "lost");
+	return 0;
+}
+
+/* asyncio counts it as retrieved, and nobody ever hears of it. */
+Test(ownership, a_failure_that_its_cancelled_awaiter_did_not_get_is_reported)
+{
+	run(lose_a_failure);
+}
+
 CORO(no_value)
 {
 	knit_future *error = knit_future_new(.result_free = count_result);

@@ -298,6 +298,29 @@ CORO(call_and_wait)
 	return knit_run_on(loop, swallow_cancel, NULL, .arg_free = count_arg);
 }
 
+CORO(fail_cancelled)
+{
+	atomic_fetch_add(&begun, 1);
+	return knit_sleep(KNIT_FOREVER);
+}
+
+CORO(call_and_fail)
+{
+	return knit_run_on(loop, fail_cancelled, NULL);
+}
+
+CORO(cancel_with_text)
+{
+	knit_task *task = knit_create_task(call_and_fail, NULL);
+
+	atomic_store(&begun, 0);
+	wait_for_beginning(1);
+	cr_assert(knit_task_cancel(task, "across"));
+	trace("%s", repr(knit_await(task)));
+	atomic_store(&begun, 0);
+	return 0;
+}
+
 CORO(cancel_a_call)
 {
 	knit_task *task = knit_create_task(call_and_wait, NULL), *self = knit_current_task(NULL);
@@ -324,7 +347,8 @@ Test(remote_ownership, run_on_frees_the_argument_once_and_gives_the_value)
 	/* A loop belongs to its maker until it runs; then to the thread that runs it. */
 	cr_assert_eq(pthread_create(&thread, NULL, run_forever, NULL), 0);
 	run(call_another_loop);
-	assert_trace("ValueError(over there)");
+	run(cancel_with_text);
+	assert_trace("ValueError(over there) | CancelledError(across)");
 	run(cancel_a_call);
 	cr_assert_eq(pthread_join(thread, NULL), 0);
 	knit_loop_unref(loop);

@@ -46,7 +46,7 @@ Test(echo, out_of_descriptors_it_waits_and_recovers)
 	/* The first ones are served; the others are connected, and wait in the backlog. */
 	for (int i = 0; i < LIMIT / 3; i++)
 		echo_exchange(fds[i], "served", 6);
-	command_wait_for_line(&echo.command, "out of resources");
+	command_wait_for_line(&echo.command, "trying again after a pause");
 	expect_idle(echo.command.pid);
 	/* As clients leave, the others have their turn, up to the last one. */
 	for (int i = 0; i < CLIENTS; i++) {

@@ -31,6 +31,16 @@ void __tsan_destroy_fiber(void *fiber);
 #define KN_NO_SANITIZE __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
 #endif
 
+/* Is a tool there that wants to hear of stacks handed out and put back? */
+static inline bool kn_stack_watched(void)
+{
+#ifdef HAVE_VALGRIND_MEMCHECK_H
+	if (RUNNING_ON_VALGRIND)
+		return true;
+#endif
+	return KN_ASAN;
+}
+
 /* @stack is handed out for the first time. */
 static inline void kn_stack_annotate_new(struct kn_stack *stack)
 {

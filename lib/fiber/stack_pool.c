@@ -61,6 +61,7 @@ struct kn_stack_pool {
 	unsigned colour; /* of the next stack made */
 	enum kn_guard guard;
 	bool paint;
+	bool watched;                /* by a checking tool */
 	struct kn_stack_slab *slabs; /* owned */
 	struct kn_stack_stats stats;
 };
@@ -153,6 +154,7 @@ struct kn_stack_pool *kn_stack_pool_new(size_t stack_size, bool paint, enum kn_g
 		return NULL;
 	pool->default_class = number;
 	pool->paint = paint;
+	pool->watched = kn_stack_watched();
 	pool->guard = guard;
 	return pool;
 }
@@ -195,7 +197,8 @@ struct kn_stack *kn_stack_get(struct kn_stack_pool *pool, size_t size)
 	stack->out = true;
 	stack->slab->out++;
 	pool->stats.out++;
-	kn_stack_annotate_get(stack);
+	if (kn_unlikely(pool->watched))
+		kn_stack_annotate_get(stack);
 	if (pool->paint)
 		kn_stack_paint(stack);
 	return stack;
@@ -218,7 +221,8 @@ void kn_stack_put(struct kn_stack_pool *pool, struct kn_stack *stack)
 	kn_assert(stack->out);
 	if (kn_unlikely(!kn_stack_intact(stack)))
 		report_damage(stack);
-	kn_stack_annotate_put(stack);
+	if (kn_unlikely(pool->watched))
+		kn_stack_annotate_put(stack);
 	stack->out = false;
 	slab->out--;
 	pool->stats.out--;
@@ -241,9 +245,12 @@ static void give_back(char *low, char *end)
 /* Gives back the @count coldest stacks that still have memory. */
 static void class_give_back(struct size_class *class, size_t count)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	char *low = NULL, *end = NULL;
+	size_t page;
 
+	if (!count)
+		return;
+	page = (size_t)sysconf(_SC_PAGESIZE);
 	for (; count; count--) {
 		const struct kn_stack *stack = class->free[class->clean++];
 		char *stack_end = kn_stack_slot_end(stack);

@@ -145,6 +145,8 @@ int knit_loop_close(knit_loop *loop)
 {
 	int cancelling, r;
 
+	if (!loop)
+		return -EINVAL;
 	if (knit_loop_is_closed(loop))
 		return 0;
 	r = kn_loop_check(loop);
@@ -154,7 +156,10 @@ int knit_loop_close(knit_loop *loop)
 		return -KNIT_ERUNNING;
 	/* A thread that is cancelled does not leave it half closed. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelling);
+	/* What is to be cancelled may be tried once more before: a write to a broken pipe. */
+	kn_loop_block_sigpipe(loop);
 	r = close_now(loop);
+	kn_loop_unblock_sigpipe(loop);
 	pthread_setcancelstate(cancelling, NULL);
 	return r;
 }

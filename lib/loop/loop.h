@@ -207,7 +207,9 @@ KN_NODISCARD int kn_loop_arm_wake(struct knit_loop *loop);
 /* Marks @loop as running in this thread / ends that. */
 KN_NODISCARD int kn_loop_begin_run(struct knit_loop *loop);
 void kn_loop_end_run(struct knit_loop *loop);
-/* Part of the latter, for the child of a fork() in the run. */
+/* Parts of these two, for whoever enters the kernel outside of a run, and for the child of a
+ * fork() in the run. */
+void kn_loop_block_sigpipe(struct knit_loop *loop);
 void kn_loop_unblock_sigpipe(struct knit_loop *loop);
 /* Passes until stopped. 0 or a negative code. Between begin and end. */
 KN_NODISCARD int kn_loop_run(struct knit_loop *loop);

@@ -235,7 +235,7 @@ int kn_loop_bind(struct knit_loop *loop)
 
 /* An operation that writes to a pipe or socket without a reader raises SIGPIPE in the thread
  * that enters the ring, which has no flag against it: so it is blocked while the loop runs. */
-static void block_sigpipe(struct knit_loop *loop)
+void kn_loop_block_sigpipe(struct knit_loop *loop)
 {
 	sigset_t set;
 
@@ -267,7 +267,7 @@ int kn_loop_begin_run(struct knit_loop *loop)
 	r = kn_loop_bind(loop);
 	if (r < 0)
 		return r;
-	block_sigpipe(loop);
+	kn_loop_block_sigpipe(loop);
 	if (loop->parked)
 		(void)kn_loop_resume(loop);
 	kn_fiber_init_thread(&loop->fiber);

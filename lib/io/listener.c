@@ -26,7 +26,8 @@
 #define QUEUE_FULL   128 /* connections accepted ahead, but for those on their way meanwhile */
 #define PAUSE_FIRST  (100 * KNIT_MS)
 #define PAUSE_MAX    KNIT_S
-#define ACCEPT_BATCH 16 /* connections that one task may take without suspending */
+#define QUIET        (2 * PAUSE_MAX) /* without a failure, and a shortage is over */
+#define ACCEPT_BATCH 16              /* connections that one task may take without suspending */
 
 /* A task that waits for a connection. */
 struct accept_wait {
@@ -48,6 +49,7 @@ struct knit_listener {
 	int error;        /* negative: the socket is of no more use */
 	unsigned taken;   /* in a row without suspending */
 	int64_t pause;    /* the next one, ns */
+	int64_t failed;   /* when it was last out of resources, loop time */
 	struct kn_timer timer;
 	struct kn_list waiters;
 	struct kn_task *closer;      /* waits in knit_listener_close() */
@@ -101,7 +103,6 @@ static bool grow(knit_listener *listener)
 
 static void deliver(knit_listener *listener, int fd)
 {
-	listener->told = false;
 	listener->pause = PAUSE_FIRST;
 	if (!kn_list_empty(&listener->waiters)) {
 		wake_first(listener, fd);
@@ -142,7 +143,8 @@ static void pause_over(struct kn_ready *ready)
 	arm(listener);
 }
 
-/* Out of descriptors or memory: asking again at once would burn the CPU. */
+/* Out of descriptors or memory: asking again at once would burn the CPU. A server that is short
+ * of descriptors gets one now and then and fails again: that is one shortage, told once. */
 static void pause_accepting(knit_listener *listener, int error)
 {
 	struct knit_loop *loop = listener->loop;
@@ -151,10 +153,12 @@ static void pause_accepting(knit_listener *listener, int error)
 	        .error = knit_strerror(error),
 	        .code = -error,
 	};
-	bool told = listener->told;
-	int r = kn_timer_start(loop, &listener->timer, kn_loop_deadline(loop, listener->pause));
+	int64_t when = kn_loop_deadline(loop, listener->pause), now = kn_loop_now(loop);
+	bool told = listener->told && now - listener->failed <= QUIET;
+	int r = kn_timer_start(loop, &listener->timer, when);
 
 	listener->told = true;
+	listener->failed = now;
 	if (r < 0) {
 		wake_all(listener, r); /* the next to ask tries again */
 	} else {
@@ -344,7 +348,7 @@ knit_listener *knit_listener_new(int fd)
 	if (r == 0)
 		r = listener_new(kn_self.loop, fd, &listener);
 	if (r < 0)
-		errno = -r;
+		errno = -kn_fail(r);
 	return listener;
 }
 

@@ -7,6 +7,7 @@ tests_integration_test_io_SOURCES = \
 	tests/integration/io/test_loop_close.c \
 	tests/integration/io/test_race_data.c \
 	tests/integration/io/test_race_descriptors.c \
+	tests/integration/io/test_small_ring.c \
 	tests/unit/io/rig.c
 tests_integration_test_io_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_io_LDADD = $(TEST_LIBS)

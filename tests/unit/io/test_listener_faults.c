@@ -346,6 +346,25 @@ static bool note_attempts(void *arg, const struct kn_op *op, int *result)
 	return true;
 }
 
+static void shortage_again(const struct rig_address *at, struct rig_call *call)
+{
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	knit_task *task;
+
+	attempts.count = 0;
+	hog_descriptors(true);
+	cr_assert_eq(connect(client, RIG_NAME(at), at->length), 0);
+	task = rig_start(call);
+	cr_assert_eq(knit_sleep(150 * KNIT_MS), 0);
+	cr_assert_eq(attempts.count, 2, "%d", attempts.count);
+	cr_assert_eq(attempts.when[1] - attempts.when[0], 100 * KNIT_MS);
+	hog_descriptors(false);
+	rig_finish(task);
+	cr_assert_geq(call->result, 0);
+	close((int)call->result);
+	close(client);
+}
+
 /* The clock is virtual, and jumps to each attempt. */
 static intptr_t pauses(void *arg)
 {
@@ -376,21 +395,13 @@ static intptr_t pauses(void *arg)
 	close((int)call.result);
 	close(client);
 
-	/* Another shortage begins anew: told again, and tried again soon. */
-	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	attempts.count = 0;
-	hog_descriptors(true);
-	cr_assert_eq(connect(client, RIG_NAME(&at), at.length), 0);
-	task = rig_start(&call);
-	cr_assert_eq(knit_sleep(150 * KNIT_MS), 0);
-	cr_assert_eq(attempts.count, 2, "%d", attempts.count);
-	cr_assert_eq(attempts.when[1] - attempts.when[0], 100 * KNIT_MS);
+	/* Another shortage soon after is the same one: tried again soon, but not told. */
+	shortage_again(&at, &call);
+	cr_assert_eq(reports, 1);
+	/* One after a while is another. */
+	cr_assert_eq(knit_sleep(3 * KNIT_S), 0);
+	shortage_again(&at, &call);
 	cr_assert_eq(reports, 2);
-	hog_descriptors(false);
-	rig_finish(task);
-	cr_assert_geq(call.result, 0);
-	close((int)call.result);
-	close(client);
 	cr_assert_eq(knit_listener_close(listener), 0);
 	return 0;
 }

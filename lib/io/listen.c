@@ -54,7 +54,7 @@ knit_listener *knit_listen_with(const struct sockaddr *address, socklen_t length
 	if (r == 0)
 		r = open_socket(address, length, &options);
 	if (r < 0) {
-		errno = -kn_fail(r);
+		errno = -r;
 		return NULL;
 	}
 	listener = knit_listener_new(r);

@@ -348,7 +348,7 @@ knit_listener *knit_listener_new(int fd)
 	if (r == 0)
 		r = listener_new(kn_self.loop, fd, &listener);
 	if (r < 0)
-		errno = -kn_fail(r);
+		errno = -r;
 	return listener;
 }
 

@@ -55,7 +55,7 @@ static const char *why_not_permitted(void)
 		       "set it to 0: sysctl -w kernel.io_uring_disabled=0";
 	if (disabled == 1 && !has_sys_admin())
 		return "the sysctl kernel.io_uring_disabled is 1 (privileged processes only); "
-		       "set it to 0, or add the user to the group kernel.io_uring_group";
+		       "set it to 0, or join the group whose number is in kernel.io_uring_group";
 	if (is_filtered())
 		return "a seccomp filter forbids it, as containers' default profiles do; run the "
 		       "container with a profile that allows io_uring_setup, io_uring_enter and "

@@ -8,6 +8,7 @@
  * port features back and remove them. Where a flag is missing the next best set is
  * taken; the engine behaves the same with each of them. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #define WORKERS_UNBOUNDED 32
 
 #define PATIENCE 256 /* ms of the longest of some waits, each twice as long as the one before */
+#define RECENT   1000000000 /* ns */
 
 /* From best to least.
  *
@@ -46,6 +48,9 @@ static const unsigned flag_sets[] = {
 };
 
 static unsigned refused_flags;
+
+static atomic_int live_rings;        /* of this process */
+static _Atomic(int64_t) last_closed; /* when one of them was */
 
 void kn_engine_refuse_setup_flags(unsigned flags)
 {
@@ -93,12 +98,19 @@ static int try_sizes(struct kn_engine *engine, unsigned flags, unsigned sq, unsi
 }
 
 /* The kernel counts a ring's memory for some milliseconds after the ring was closed. Who makes
- * engines one after the other must not fail for that. */
+ * engines one after the other, or runs such programs so, must not fail for that; but who has
+ * too many at once shall know soon. */
+static bool may_pass(void)
+{
+	return atomic_load(&live_rings) == 0 ||
+	       kn_deadline_now() - atomic_load(&last_closed) < RECENT;
+}
+
 static int try_patiently(struct kn_engine *engine, unsigned flags, unsigned sq, unsigned cq)
 {
 	int r = try_sizes(engine, flags, sq, cq);
 
-	for (long wait = 1; r == -ENOMEM && wait <= PATIENCE; wait *= 2) {
+	for (long wait = 1; r == -ENOMEM && wait <= PATIENCE && may_pass(); wait *= 2) {
 		struct timespec span = {.tv_nsec = wait * 1000 * 1000};
 
 		nanosleep(&span, NULL);
@@ -121,6 +133,7 @@ static int make_ring(struct kn_engine *engine, unsigned sq, unsigned cq)
 			engine->ring.sq.array[i] = i;
 	/* A child process would share the ring and could only do damage. */
 	(void)io_uring_ring_dontfork(&engine->ring);
+	atomic_fetch_add(&live_rings, 1);
 	engine->enter_fd = engine->ring.ring_fd;
 	if (engine->features & KN_FEAT_NO_IOWAIT)
 		engine->enter_flags = KN_ENTER_NO_IOWAIT;
@@ -245,7 +258,9 @@ void kn_engine_free(struct kn_engine *engine)
 		}
 		kn_checkers_release();
 		io_uring_queue_exit(&engine->ring);
+		atomic_store(&last_closed, kn_deadline_now());
 	}
+	atomic_fetch_sub(&live_rings, 1);
 	if (engine->event_fd >= 0)
 		close(engine->event_fd);
 	kn_inflight_done(engine);

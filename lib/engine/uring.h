@@ -32,15 +32,16 @@ enum kn_op_state {
 	KN_OP_AWAITING_ANSWER /* its own last completion came, the cancellation's not yet */
 };
 
-/* What a completion is for: the low bits of its user data. An operation is aligned to 8
- * bytes at least, so its address leaves them free. The engine's own entries have no address. */
+/* What a completion is for: the low bits of its user data. The alignment of an operation
+ * leaves them free in its address. The engine's own entries have no address. */
 enum kn_tag {
 	KN_TAG_OP,
 	KN_TAG_CANCEL, /* the answer to the cancellation of the operation */
 	KN_TAG_TIMER,
 	KN_TAG_TIMER_UPDATE,
-	KN_TAG_MASK = 7,
+	KN_TAG_MASK = 3,
 };
+_Static_assert(_Alignof(struct kn_op) > KN_TAG_MASK, "no room for the tag");
 
 /* A completion that a test keeps back. */
 struct kn_held {

@@ -296,3 +296,34 @@ Test(engine_diagnose, engines_made_one_after_the_other_do_not_use_the_memory_up)
 		test_skip("takes root");
 	cr_assert_eq(verdict.result, 0, "%s", verdict.why);
 }
+
+/* Makes as many as there is memory for; the next one is told why not. */
+static bool used_up(void)
+{
+	enum { MOST = 64 };
+	static struct kn_engine *engines[MOST];
+	struct rlimit limit = {1 << 20, 1 << 20};
+	char why[512];
+	int count = 0;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || setuid(65530) != 0)
+		return false;
+	while (count < MOST && kn_engine_new(&engines[count], NULL, why, sizeof(why)) == 0)
+		count++;
+	if (count == MOST)
+		return false;
+	for (int i = 0; i < count; i++) {
+		struct probe nop = probe_of(KN_OP_NOP, -1);
+
+		if (kn_engine_start(engines[i], why, sizeof(why)) != 0)
+			_exit(1);
+		(void)probe_run(engines[i], &nop);
+	}
+	return count >= 4;
+}
+
+Test(engine_diagnose, engines_work_until_the_memory_is_used_up_and_the_next_says_so)
+{
+	EXPECT(used_up, -ENOMEM, "takes root, and a kernel that counts rings",
+	       "RLIMIT_MEMLOCK is 1048576 bytes", "fewer loops");
+}

@@ -26,6 +26,10 @@ struct kn_message *kn_message_unref(struct kn_message *message); /* returns NULL
 /* Makes @message (its reference is consumed; NULL clears) the running task's record. */
 void kn_message_record(struct kn_message *message);
 
+/* For a failure without a text of its own: clears the record, which is about another one. Returns
+ * @error. */
+KN_COLD int kn_fail(int error);
+
 /* The running task's record if it is about @outcome, else NULL; borrowed. */
 struct kn_message *kn_message_recorded(intptr_t outcome);
 

@@ -96,6 +96,12 @@ void kn_message_record(struct kn_message *message)
 	kn_message_unref(old);
 }
 
+int kn_fail(int error)
+{
+	kn_message_record(NULL);
+	return error;
+}
+
 struct kn_message *kn_message_recorded(intptr_t outcome)
 {
 	struct kn_message *message = kn_self.message ? *kn_self.message : kn_self.own_message;

@@ -136,5 +136,5 @@ int knit_close(int fd)
 	if (error < 0)
 		return error;
 	/* Linux closes the descriptor whatever it says; EINTR means nothing then. */
-	return close(fd) < 0 && errno != EINTR ? -errno : 0;
+	return close(fd) < 0 && errno != EINTR ? kn_fail(-errno) : 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <unistd.h>
+#include "base/error.h"
 #include "base/options.h"
 #include "knit/socket.h"
 
@@ -54,7 +55,7 @@ knit_listener *knit_listen_with(const struct sockaddr *address, socklen_t length
 	if (r == 0)
 		r = open_socket(address, length, &options);
 	if (r < 0) {
-		errno = -r;
+		errno = -kn_fail(r);
 		return NULL;
 	}
 	listener = knit_listener_new(r);

@@ -348,7 +348,7 @@ knit_listener *knit_listener_new(int fd)
 	if (r == 0)
 		r = listener_new(kn_self.loop, fd, &listener);
 	if (r < 0)
-		errno = -r;
+		errno = -kn_fail(r);
 	return listener;
 }
 
@@ -409,6 +409,8 @@ int knit_listener_accept(knit_listener *listener, struct sockaddr *address, sock
 {
 	int fd;
 
+	if (!listener)
+		return kn_fail(-EINVAL);
 	if (kn_loop_check(listener->loop) < 0)
 		return -KNIT_EWRONGTHREAD;
 	fd = next_connection(listener);
@@ -420,6 +422,8 @@ int knit_listener_accept(knit_listener *listener, struct sockaddr *address, sock
 
 int knit_listener_fd(const knit_listener *listener)
 {
+	if (!listener)
+		return kn_fail(-EINVAL);
 	if (kn_loop_check(listener->loop) < 0)
 		return -KNIT_EWRONGTHREAD;
 	return listener->socket.fd < 0 ? -EBADF : listener->socket.fd;

@@ -130,6 +130,8 @@ static int close_now(struct knit_loop *loop)
 	/* A post or a task forked, and this is the child: see kn_loop_run(). */
 	if (kn_loop_check(loop) < 0)
 		return -KNIT_EWRONGTHREAD;
+	if (loop->close_tasks)
+		loop->close_tasks(loop);
 	loop->phase = KN_CLOSED;
 	left = release_kernel(loop, deadline);
 	kn_heap_done(&loop->timers);

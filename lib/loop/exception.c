@@ -8,8 +8,10 @@
 
 int knit_loop_set_exception_handler(knit_loop *loop, knit_exception_handler *handler, void *arg)
 {
-	int r = kn_loop_check(loop);
+	int r;
 
+	loop = kn_loop_or_running(loop);
+	r = loop ? kn_loop_check(loop) : -KNIT_ENOLOOP;
 	if (r < 0)
 		return r;
 	loop->exception_handler = handler;
@@ -56,8 +58,10 @@ void kn_loop_report(struct knit_loop *loop, knit_exception_context *context)
 int knit_loop_call_exception_handler(knit_loop *loop, const knit_exception_context *context)
 {
 	knit_exception_context copy;
-	int r = kn_loop_check(loop);
+	int r;
 
+	loop = kn_loop_or_running(loop);
+	r = loop ? kn_loop_check(loop) : -KNIT_ENOLOOP;
 	if (r < 0)
 		return r;
 	if (!context || !context->message)

@@ -24,6 +24,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_list_init(&loop->ready);
 	kn_list_init(&loop->batch);
 	kn_list_init(&loop->all_tasks);
+	kn_list_init(&loop->failed_tasks);
 	kn_list_init(&loop->signals);
 	kn_list_init(&loop->wraps);
 	kn_list_init(&loop->registry);
@@ -38,6 +39,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	loop->stack_size = options->stack_size ? options->stack_size : DEFAULT_STACK_SIZE;
 	loop->paint = options->paint != 0;
 	atomic_init(&loop->owner, &kn_self);
+	atomic_init(&loop->magic, KN_LOOP_MAGIC);
 	atomic_init(&loop->refs, 1);
 	atomic_init(&loop->holds, 1);
 	loop->wake_fd = -1;
@@ -93,6 +95,7 @@ static void release(struct knit_loop *loop)
 		kn_free(post);
 		post = next;
 	}
+	atomic_store_explicit(&loop->magic, 0, memory_order_relaxed);
 	kn_free(loop);
 }
 
@@ -129,10 +132,21 @@ knit_loop *(knit_loop_new)(void)
 	return knit_loop_new_with(&options);
 }
 
+/* Best effort: freed memory keeps the mark unless somebody else has got it. */
+static void demand_live(const struct knit_loop *loop, const char *function)
+{
+	if (kn_unlikely(atomic_load_explicit(&loop->magic, memory_order_relaxed) != KN_LOOP_MAGIC ||
+	                atomic_load_explicit(&loop->refs, memory_order_relaxed) == 0))
+		kn_panic("%s(): the loop has been freed: a reference was dropped once too often",
+		         function);
+}
+
 knit_loop *knit_loop_ref(knit_loop *loop)
 {
-	if (loop)
-		atomic_fetch_add_explicit(&loop->refs, 1, memory_order_relaxed);
+	if (!loop)
+		return NULL;
+	demand_live(loop, __func__);
+	atomic_fetch_add_explicit(&loop->refs, 1, memory_order_relaxed);
 	return loop;
 }
 
@@ -164,6 +178,7 @@ knit_loop *knit_loop_unref(knit_loop *loop)
 {
 	if (!loop)
 		return NULL;
+	demand_live(loop, __func__);
 	/* Closing needs a live loop, so it comes before the count reaches 0. Only the holder of
 	 * the last reference can see a count of 1. */
 	if (atomic_load_explicit(&loop->refs, memory_order_acquire) == 1 &&
@@ -183,12 +198,12 @@ knit_loop *knit_get_running_loop(void)
 
 bool knit_loop_is_running(const knit_loop *loop)
 {
-	return atomic_load_explicit(&loop->is_running, memory_order_relaxed);
+	return loop && atomic_load_explicit(&loop->is_running, memory_order_relaxed);
 }
 
 bool knit_loop_is_closed(const knit_loop *loop)
 {
-	return atomic_load_explicit(&loop->is_closed, memory_order_acquire);
+	return !loop || atomic_load_explicit(&loop->is_closed, memory_order_acquire);
 }
 
 void kn_loop_foreign(const struct knit_loop *loop, const char *function)

@@ -90,6 +90,7 @@ struct knit_loop {
 	/* the task layer's, kept here because a loop has exactly one of each */
 	struct kn_slab tasks, futures, done_callbacks;
 	struct kn_list all_tasks;     /* not done, in the order of creation */
+	struct kn_list failed_tasks;  /* done with a failure that nobody has retrieved yet */
 	struct kn_list wraps;         /* futures that wait for a concurrent future */
 	struct kn_stack_pool *stacks; /* owned; made at the first need */
 	size_t stack_size;
@@ -102,6 +103,7 @@ struct knit_loop {
 	void (*give_up)(struct knit_loop *loop);        /* ends those that nothing else ends */
 	void (*describe_tasks)(struct knit_loop *loop); /* reports all tasks as stuck */
 	void (*drop_ready)(struct kn_ready *ready);     /* frees a done-callback */
+	void (*close_tasks)(struct knit_loop *loop);    /* the last act of a close */
 
 	/* the io layer's: see lib/io/close.h */
 	struct kn_list owned_fds;                    /* listeners and the like */
@@ -118,6 +120,7 @@ struct knit_loop {
 	/* any thread */
 	struct kn_inbox inbox;
 	_Atomic(struct kn_post *) returned; /* spare posts for producers to take, all at once */
+	_Atomic(uint32_t) magic;            /* KN_LOOP_MAGIC until it is freed */
 	atomic_uint refs;                   /* of users */
 	atomic_uint holds;                  /* of the library, on the memory */
 	atomic_bool is_running, is_closed;
@@ -126,6 +129,8 @@ struct knit_loop {
 	_Atomic(uint64_t) signal_wakes;    /* writes to wake_fd by the signal handler */
 	_Atomic(uint64_t) wakes;           /* writes to wake_fd, for the counters */
 };
+
+#define KN_LOOP_MAGIC 0x6b6e6974u /* "knit" */
 
 /* ---- whose loop is it? --------------------------------------------------------------- */
 
@@ -142,6 +147,12 @@ static inline bool kn_loop_is_mine(const struct knit_loop *loop)
 {
 	/* Acquire: whoever finds it bound finds its final owner too. */
 	return atomic_load_explicit(&loop->bound, memory_order_acquire) && kn_loop_check(loop) == 0;
+}
+
+/* In many calls NULL is the running loop; the result is NULL if there is none. */
+static inline struct knit_loop *kn_loop_or_running(const struct knit_loop *loop)
+{
+	return loop ? (struct knit_loop *)loop : kn_self.loop;
 }
 
 KN_COLD KN_NORETURN void kn_loop_foreign(const struct knit_loop *loop, const char *function);

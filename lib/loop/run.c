@@ -226,6 +226,8 @@ int kn_loop_bind(struct knit_loop *loop)
 {
 	int r = 0;
 
+	if (!loop)
+		return -EINVAL;
 	if (knit_loop_is_closed(loop))
 		return -KNIT_ECLOSED;
 	if (!atomic_load_explicit(&loop->bound, memory_order_relaxed))
@@ -262,6 +264,8 @@ int kn_loop_begin_run(struct knit_loop *loop)
 {
 	int r;
 
+	if (!loop)
+		return -EINVAL;
 	if (kn_self.loop || atomic_load_explicit(&loop->is_running, memory_order_relaxed))
 		return -KNIT_ERUNNING;
 	r = kn_loop_bind(loop);
@@ -323,6 +327,9 @@ int knit_loop_run_forever(knit_loop *loop)
 
 void knit_loop_stop(knit_loop *loop)
 {
+	loop = kn_loop_or_running(loop);
+	if (!loop)
+		kn_panic("knit_loop_stop(): no loop is named, and none runs in this thread");
 	kn_loop_demand(loop, __func__);
 	loop->stopping = true;
 	if (loop->parked)

@@ -176,8 +176,10 @@ static void handler_run(struct kn_ready *ready)
 int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_callback *callback, void *arg)
 {
 	struct handler *handler;
-	int r = kn_loop_usable(loop);
+	int r;
 
+	loop = kn_loop_or_running(loop);
+	r = loop ? kn_loop_usable(loop) : -KNIT_ENOLOOP;
 	if (r < 0)
 		return r;
 	if (!valid(signum) || !callback)
@@ -220,8 +222,10 @@ static void handler_free(struct knit_loop *loop, struct handler *handler)
 int knit_loop_remove_signal_handler(knit_loop *loop, int signum)
 {
 	struct handler *handler;
-	int r = kn_loop_check(loop);
+	int r;
 
+	loop = kn_loop_or_running(loop);
+	r = loop ? kn_loop_check(loop) : -KNIT_ENOLOOP;
 	if (r < 0)
 		return r;
 	if (!valid(signum))

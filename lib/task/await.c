@@ -106,15 +106,15 @@ intptr_t knit_await(knit_future *future)
 	int error = 0;
 
 	if (kn_unlikely(!future))
-		return kn_self.create_error ? -kn_self.create_error : -EINVAL;
+		return kn_fail(kn_self.create_error ? -kn_self.create_error : -EINVAL);
 	if (kn_unlikely(kn_future_check(future) < 0))
 		return -KNIT_EWRONGTHREAD;
 	if (kn_unlikely(!kn_self.task))
-		error = -KNIT_ENOTASK;
+		error = kn_fail(-KNIT_ENOTASK);
 	else if (kn_unlikely(future->loop != kn_self.loop))
-		error = -KNIT_EWRONGTHREAD;
+		error = kn_fail(-KNIT_EWRONGTHREAD);
 	else if (kn_unlikely(future == kn_self.task))
-		error = -EDEADLK;
+		error = kn_fail(-EDEADLK);
 	else if (!kn_future_is_done(future)) {
 		task = kn_task_current(&error);
 		if (task)

@@ -88,10 +88,13 @@ bool kn_concurrent_complete(knit_concurrent_future *future, intptr_t outcome,
 {
 	struct kn_message *copy = knit_is_error(outcome) ? kn_message_copy(message) : NULL;
 
+	/* Whoever waits may drop the last reference before this call has come to its end. */
+	knit_concurrent_future_ref(future);
 	pthread_mutex_lock(&future->lock);
 	if (future->done) {
 		pthread_mutex_unlock(&future->lock);
 		kn_message_unref(copy);
+		knit_concurrent_future_unref(future);
 		return false;
 	}
 	future->done = true;
@@ -107,6 +110,7 @@ bool kn_concurrent_complete(knit_concurrent_future *future, intptr_t outcome,
 	}
 	pthread_cond_broadcast(&future->changed);
 	pthread_mutex_unlock(&future->lock);
+	knit_concurrent_future_unref(future);
 	return true;
 }
 
@@ -150,6 +154,8 @@ bool knit_concurrent_future_done(const knit_concurrent_future *constant)
 	knit_concurrent_future *future = (knit_concurrent_future *)constant;
 	bool done;
 
+	if (!future)
+		return false;
 	pthread_mutex_lock(&future->lock);
 	done = future->done;
 	pthread_mutex_unlock(&future->lock);
@@ -158,7 +164,7 @@ bool knit_concurrent_future_done(const knit_concurrent_future *constant)
 
 bool knit_concurrent_future_cancel(knit_concurrent_future *future)
 {
-	if (!kn_concurrent_complete(future, -KNIT_ECANCELLED, NULL))
+	if (!future || !kn_concurrent_complete(future, -KNIT_ECANCELLED, NULL))
 		return false;
 	if (future->source)
 		future->source->cancelled(future->source);

@@ -15,18 +15,26 @@ struct knit_loop kn_freed_loop;
 int kn_future_misused(const knit_future *future)
 {
 	if (!future)
-		return -EINVAL;
+		return kn_fail(-EINVAL);
 	if (future->loop == &kn_freed_loop)
 		kn_panic("a task or future was used after its last reference was dropped; "
 		         "knit_await() drops one: take knit_task_ref() before it");
-	return -KNIT_EWRONGTHREAD;
+	return kn_fail(-KNIT_EWRONGTHREAD);
 }
 
 void kn_future_foreign(const knit_future *future, const char *function)
 {
 	if (!future)
 		kn_panic("%s(): NULL is not a task or future", function);
-	kn_panic("%s(): the task or future belongs to a loop of another thread", function);
+	/* The methods of both are the same functions, under the name of the future's. */
+	if (future->is_task && !strncmp(function, "knit_future_", 12))
+		kn_panic("knit_task_%s(): the task belongs to a loop of another thread; post the "
+		         "call "
+		         "there with knit_loop_call_soon_threadsafe()",
+		         function + 12);
+	kn_panic("%s(): the %s belongs to a loop of another thread; post the call there with "
+	         "knit_loop_call_soon_threadsafe()",
+	         function, future->is_task ? "task" : "future");
 }
 
 void kn_tasks_attach(struct knit_loop *loop)
@@ -36,6 +44,7 @@ void kn_tasks_attach(struct knit_loop *loop)
 	kn_slab_init(&loop->futures, sizeof(struct knit_future), &kn_freed_loop, QUARANTINE);
 	kn_slab_init(&loop->tasks, sizeof(struct kn_task), &kn_freed_loop, QUARANTINE);
 	kn_task_name_overflows();
+	loop->close_tasks = kn_tasks_close;
 	loop->unwind = kn_tasks_unwind;
 	loop->give_up = kn_tasks_give_up;
 	loop->describe_tasks = kn_tasks_describe;
@@ -138,6 +147,22 @@ static void discard_outcome(knit_future *future)
 		future->result_free(future->outcome);
 }
 
+/* A reference that its owner forgot would keep a failure from being seen: the end of the loop is
+ * where it comes out at the latest. */
+void kn_tasks_close(struct knit_loop *loop)
+{
+	struct kn_task *task;
+
+	kn_task_numbers_return(loop);
+
+	while ((task = kn_list_first(&loop->failed_tasks, struct kn_task, link))) {
+		kn_list_del(&task->link);
+		task->future.refs++;
+		discard_outcome(&task->future);
+		kn_future_release(&task->future);
+	}
+}
+
 static void object_destroy(knit_future *future)
 {
 	struct knit_loop *loop = future->loop;
@@ -149,6 +174,7 @@ static void object_destroy(knit_future *future)
 	}
 	struct kn_task *task = kn_task_of(future);
 
+	kn_list_del(&task->link);
 	kn_message_unref(task->record);
 	kn_message_unref(task->wake_message);
 	kn_message_unref(task->cancel_message);
@@ -164,6 +190,10 @@ void kn_future_release(knit_future *future)
 	}
 	if (kn_unlikely(future->refs == 0))
 		kn_panic("a reference to a task or future was dropped once too often");
+	if (kn_unlikely(future->is_task && !kn_future_is_done(future)))
+		kn_panic("a reference to the task '%s' was dropped once too often: what is left "
+		         "is the loop's own, and the task is not done",
+		         knit_task_get_name(future));
 	discard_outcome(future);
 	if (kn_unlikely(--future->refs > 0))
 		return; /* the exception handler kept it */

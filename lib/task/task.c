@@ -43,6 +43,9 @@ void kn_task_finish(struct kn_task *task, intptr_t outcome)
 		arg_free(task->arg);
 	kn_future_complete(&task->future, outcome, message);
 	task->must_cancel = false;
+	if (kn_unlikely(task->future.state == KN_FINISHED && knit_is_error(task->future.outcome)) &&
+	    !task->future.retrieved)
+		kn_list_add_tail(&task->future.loop->failed_tasks, &task->link);
 	kn_future_release(&task->future);
 }
 
@@ -50,16 +53,27 @@ void kn_task_finish(struct kn_task *task, intptr_t outcome)
 
 /* Numbers are unique in the process; a loop takes them by the block, so that loops do not fight
  * for one cache line. */
+static atomic_uint_fast64_t next = 1;
+
 static uint64_t next_number(struct knit_loop *loop)
 {
-	static atomic_uint_fast64_t next = 1;
-
 	if (kn_unlikely(loop->task_number == loop->task_number_end)) {
 		loop->task_number = atomic_fetch_add_explicit(&next, NUMBERS_A_BLOCK,
 		                                              memory_order_relaxed);
 		loop->task_number_end = loop->task_number + NUMBERS_A_BLOCK;
 	}
 	return loop->task_number++;
+}
+
+void kn_task_numbers_return(struct knit_loop *loop)
+{
+	uint_fast64_t end = loop->task_number_end;
+
+	/* Only if nobody has taken a block since: numbers are not used twice. */
+	if (loop->task_number < end)
+		atomic_compare_exchange_strong_explicit(&next, &end, loop->task_number,
+		                                        memory_order_relaxed, memory_order_relaxed);
+	loop->task_number = loop->task_number_end = 0;
 }
 
 struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,

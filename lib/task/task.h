@@ -218,6 +218,13 @@ void kn_tasks_unwind(struct knit_loop *loop);
 void kn_tasks_give_up(struct knit_loop *loop);
 void kn_tasks_describe(struct knit_loop *loop);
 
+/* Gives the unused part of a block of task numbers back, if it is the last block. */
+void kn_task_numbers_return(struct knit_loop *loop);
+
+/* The last act of a close: reports the failures that nobody retrieved of tasks that somebody still
+ * refers to. */
+void kn_tasks_close(struct knit_loop *loop);
+
 /* Detaches all futures of knit_wrap_future(). */
 void kn_wraps_close(struct knit_loop *loop);
 #endif

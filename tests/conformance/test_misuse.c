@@ -249,7 +249,7 @@ static void die_by_foreign_unref(void *unused)
 Test(misuse, a_foreign_threads_unref_ends_the_process)
 {
 	test_death(die_by_foreign_unref, NULL,
-	           "knit_future_unref(): the task or future belongs to a loop of another thread");
+	           "knit_future_unref(): the future belongs to a loop of another thread");
 }
 
 static knit_future *resurrected;

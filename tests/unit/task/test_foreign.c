@@ -207,15 +207,14 @@ Test(foreign, calls_that_cannot_end_the_process_and_say_which)
 		void (*call)(struct objects *);
 		const char *text;
 	} cases[] = {
-	        {foreign_cancel,
-	         "cancel(): the task or future belongs to a loop of another thread"},
-	        {foreign_future_cancel, "cancel(): the task or future belongs to a loop of"},
-	        {foreign_ref, "ref(): the task or future belongs to a loop of another thread"},
-	        {foreign_unref, "unref(): the task or future belongs to a loop of another thread"},
-	        {foreign_done, "done(): the task or future belongs to a loop of another thread"},
-	        {foreign_cancelled, "cancelled(): the task or future belongs to a loop of another"},
-	        {foreign_name, "knit_task_get_name(): the task or future belongs to a loop of"},
-	        {foreign_high_water, "knit_task_stack_high_water(): the task or future belongs"},
+	        {foreign_cancel, "cancel(): the task belongs to a loop of another thread"},
+	        {foreign_future_cancel, "cancel(): the future belongs to a loop of"},
+	        {foreign_ref, "ref(): the task belongs to a loop of another thread"},
+	        {foreign_unref, "unref(): the future belongs to a loop of another thread"},
+	        {foreign_done, "done(): the task belongs to a loop of another thread"},
+	        {foreign_cancelled, "cancelled(): the future belongs to a loop of another"},
+	        {foreign_name, "knit_task_get_name(): the task belongs to a loop of"},
+	        {foreign_high_water, "knit_task_stack_high_water(): the task belongs"},
 	        {foreign_all_tasks, "knit_all_tasks(): called on a thread that does not own the"},
 	};
 

@@ -7,10 +7,12 @@ task_tests = \
 	tests/unit/task/test_closing_calls.c \
 	tests/unit/task/test_concurrent.c \
 	tests/unit/task/test_foreign.c \
+	tests/unit/task/test_forgotten.c \
 	tests/unit/task/test_fork.c \
 	tests/unit/task/test_lifetime.c \
 	tests/unit/task/test_no_memory.c \
 	tests/unit/task/test_remote.c \
 	tests/unit/task/test_run_on.c \
 	tests/unit/task/test_virtual.c \
-	tests/unit/task/test_wrap.c
+	tests/unit/task/test_wrap.c \
+	tests/unit/task/test_yield.c

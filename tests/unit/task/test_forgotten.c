@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* test_forgotten.c - what programs forget, and texts that must not outlive their failure. */
+#include <errno.h>
+#include <string.h>
+#include "knit.h"
+#include "test.h"
+
+struct reports {
+	int count;
+	char error[64], name[32];
+};
+
+static void keep_report(knit_loop *loop, const knit_exception_context *context, void *arg)
+{
+	struct reports *reports = arg;
+
+	(void)loop;
+	reports->count++;
+	strncpy(reports->error, context->error ? context->error : "", sizeof(reports->error) - 1);
+	strncpy(reports->name, context->name ? context->name : "", sizeof(reports->name) - 1);
+}
+
+static intptr_t fail(void *arg)
+{
+	(void)arg;
+	return knit_raise(EIO, "the disk is on fire");
+}
+
+static intptr_t forget_a_failure(void *arg)
+{
+	knit_task **forgotten = arg;
+
+	*forgotten = knit_create_task(fail, NULL, .name = "forgotten");
+	return knit_sleep(0) + knit_sleep(0);
+}
+
+Test(forgotten, a_failure_of_a_task_that_nobody_released_comes_out_at_the_close)
+{
+	struct reports reports = {0};
+	knit_loop *loop = knit_loop_new();
+	knit_task *task;
+
+	knit_loop_set_exception_handler(loop, keep_report, &reports);
+	cr_assert_eq(knit_loop_run_until_complete(loop, forget_a_failure, &task), 0);
+	cr_assert_eq(reports.count, 0, "it may still be retrieved");
+	cr_assert_eq(knit_loop_close(loop), 0);
+	cr_assert_eq(reports.count, 1);
+	cr_assert_str_eq(reports.error, "the disk is on fire");
+	cr_assert_str_eq(reports.name, "forgotten");
+	knit_task_unref(task);
+	cr_assert_eq(reports.count, 1, "once");
+	knit_loop_unref(loop);
+}
+
+Test(forgotten, a_failure_that_was_looked_at_is_nobodys_concern)
+{
+	struct reports reports = {0};
+	knit_loop *loop = knit_loop_new();
+	knit_task *task;
+
+	knit_loop_set_exception_handler(loop, keep_report, &reports);
+	cr_assert_eq(knit_loop_run_until_complete(loop, forget_a_failure, &task), 0);
+	cr_assert_eq(knit_task_exception(task, NULL), EIO);
+	cr_assert_eq(knit_loop_close(loop), 0);
+	cr_assert_eq(reports.count, 0);
+	knit_task_unref(task);
+	knit_loop_unref(loop);
+}
+
+static intptr_t fail_with_and_without_text(void *arg)
+{
+	(void)arg;
+	(void)knit_raise(EBADF, "the handle in the configuration is bad");
+	cr_assert_str_eq(knit_error_message(-EBADF), "the handle in the configuration is bad");
+	cr_assert_eq(knit_close(9999), -EBADF);
+	cr_assert_str_eq(knit_error_message(-EBADF), knit_strerror(EBADF));
+	(void)knit_raise(EINVAL, "old");
+	cr_assert_eq(knit_await(knit_task_unref(NULL)), -EINVAL);
+	cr_assert_str_eq(knit_error_message(-EINVAL), knit_strerror(EINVAL));
+	return 0;
+}
+
+Test(forgotten, a_text_does_not_outlive_its_failure)
+{
+	cr_assert_eq(knit_run(fail_with_and_without_text, NULL), 0);
+}
+
+static void drop_a_loop_twice(void *arg)
+{
+	knit_loop *loop = knit_loop_new();
+
+	(void)arg;
+	knit_loop_close(loop);
+	knit_loop_ref(loop);
+	knit_loop_unref(loop);
+	knit_loop_unref(loop);
+	knit_loop_unref(loop);
+}
+
+Test(forgotten, a_loop_that_is_dropped_once_too_often_says_so)
+{
+	if (test_scale(1, 0, 1, 0) == 0)
+		test_skip("the checker is faster");
+	test_death(drop_a_loop_twice, NULL, "a reference was dropped once too often");
+}
+
+Test(forgotten, no_loop_is_an_error_or_the_running_one)
+{
+	cr_assert_eq(knit_loop_close(NULL), -EINVAL);
+	cr_assert_eq(knit_loop_run_forever(NULL), -EINVAL);
+	cr_assert_eq(knit_loop_run_once(NULL, 0), -EINVAL);
+	cr_assert_eq(knit_loop_fd(NULL), -EINVAL);
+	cr_assert_eq(knit_loop_add_signal_handler(NULL, 10, NULL, NULL), -KNIT_ENOLOOP);
+	cr_assert_eq(knit_loop_set_exception_handler(NULL, NULL, NULL), -KNIT_ENOLOOP);
+	cr_assert_not(knit_loop_is_running(NULL));
+	cr_assert_not(knit_concurrent_future_cancel(NULL));
+}

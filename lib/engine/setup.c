@@ -27,8 +27,7 @@
 #define WORKERS_BOUNDED   16
 #define WORKERS_UNBOUNDED 32
 
-#define PATIENCE 256 /* ms of the longest of some waits, each twice as long as the one before */
-#define RECENT   1000000000 /* ns */
+#define RECENT (3LL * 1000 * 1000 * 1000) /* ns since a ring was closed */
 
 /* From best to least.
  *
@@ -49,8 +48,8 @@ static const unsigned flag_sets[] = {
 
 static unsigned refused_flags;
 
-static atomic_int live_rings;        /* of this process */
-static _Atomic(int64_t) last_closed; /* when one of them was */
+static atomic_int live_rings;                        /* of this process */
+static _Atomic(int64_t) last_closed = INT64_MIN / 2; /* when one of them was */
 
 void kn_engine_refuse_setup_flags(unsigned flags)
 {
@@ -97,21 +96,23 @@ static int try_sizes(struct kn_engine *engine, unsigned flags, unsigned sq, unsi
 	}
 }
 
-/* The kernel counts a ring's memory for some milliseconds after the ring was closed. Who makes
- * engines one after the other, or runs such programs so, must not fail for that; but who has
- * too many at once shall know soon. */
-static bool may_pass(void)
+/* The kernel counts a ring's memory for some milliseconds after the ring was closed, on a busy
+ * machine for hundreds. Who makes engines one after the other, or runs such programs so, must
+ * not fail for that; but who has too many at once shall know soon. Returns the longest of some
+ * waits, in ms, each twice as long as the one before. */
+static long patience(void)
 {
-	return atomic_load(&live_rings) == 0 ||
-	       kn_deadline_now() - atomic_load(&last_closed) < RECENT;
+	if (kn_deadline_now() - atomic_load(&last_closed) < RECENT)
+		return 1024;
+	return atomic_load(&live_rings) ? 0 : 128;
 }
 
 static int try_patiently(struct kn_engine *engine, unsigned flags, unsigned sq, unsigned cq)
 {
 	int r = try_sizes(engine, flags, sq, cq);
 
-	for (long wait = 1; r == -ENOMEM && wait <= PATIENCE && may_pass(); wait *= 2) {
-		struct timespec span = {.tv_nsec = wait * 1000 * 1000};
+	for (long wait = 1; r == -ENOMEM && wait <= patience(); wait *= 2) {
+		struct timespec span = {.tv_sec = wait / 1000, .tv_nsec = wait % 1000 * 1000000};
 
 		nanosleep(&span, NULL);
 		r = try_sizes(engine, flags, sq, cq);

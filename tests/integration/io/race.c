@@ -56,12 +56,19 @@ static intptr_t play_round(void *arg)
 	return 0;
 }
 
+/* A signal may come in between. */
+static void take(sem_t *semaphore)
+{
+	while (sem_wait(semaphore) < 0)
+		;
+}
+
 /* A round more for the peer, at the same time as ours. */
 static void let_peer_go(struct race *race)
 {
 	sem_post(&race->go);
 	for (race->lag++; race->lag > LAG_MAX; race->lag--)
-		sem_wait(&race->done);
+		take(&race->done);
 }
 
 static intptr_t play(void *arg)
@@ -88,7 +95,7 @@ static intptr_t play(void *arg)
 		race->cancelled += accepted;
 	}
 	for (; race->lag; race->lag--)
-		sem_wait(&race->done);
+		take(&race->done);
 	if (race->after)
 		race->after(race);
 	return 0;
@@ -99,7 +106,7 @@ static void *run_peer(void *arg)
 	struct race *race = arg;
 
 	for (;;) {
-		sem_wait(&race->go);
+		take(&race->go);
 		if (race->stop)
 			return NULL;
 		race->peer(race);

@@ -160,12 +160,8 @@ static void accept_all(struct race *race)
 {
 	int fd;
 
-	while ((fd = accept4(race->peer_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		const struct linger at_once = {.l_onoff = 1};
-
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	while ((fd = accept4(race->peer_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 		close(fd);
-	}
 }
 
 static void race_connect(int family, long wanted)

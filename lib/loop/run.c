@@ -26,6 +26,30 @@ static int enter(struct knit_loop *loop, bool wait, int64_t deadline)
 	return kn_engine_enter(loop->engine, wait, deadline);
 }
 
+#if KN_TSAN
+#define SIGNAL_LOOK (20 * KNIT_MS)
+
+/* ThreadSanitizer keeps a signal that comes right before the wait back until after it. So a loop
+ * with signal handlers looks up now and then in such a build. */
+static int64_t wait_limit(const struct knit_loop *loop, int64_t deadline)
+{
+	struct timespec t;
+	int64_t soon;
+
+	if (kn_list_empty(&loop->signals))
+		return deadline;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	soon = (int64_t)t.tv_sec * KNIT_S + t.tv_nsec + SIGNAL_LOOK;
+	return soon < deadline ? soon : deadline;
+}
+#else
+static inline int64_t wait_limit(const struct knit_loop *loop, int64_t deadline)
+{
+	(void)loop;
+	return deadline;
+}
+#endif
+
 static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
 	int r;
@@ -44,7 +68,7 @@ static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 	if (atomic_load_explicit(&loop->signals_pending, memory_order_acquire))
 		r = enter(loop, false, KNIT_FOREVER);
 	else
-		r = enter(loop, true, deadline);
+		r = enter(loop, true, wait_limit(loop, deadline));
 	if (kn_inbox_awake(&loop->inbox))
 		loop->wakes_owed++;
 	return r;

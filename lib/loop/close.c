@@ -81,7 +81,7 @@ static int unwind_tasks(struct knit_loop *loop, int64_t deadline)
 	if (loop->unwind)
 		loop->unwind(loop);
 	run_ready(loop);
-	if (loop->bound)
+	if (loop->started)
 		r = let_unwind(loop, deadline);
 	run_ready(loop);
 	kn_posts_close(loop);
@@ -94,7 +94,7 @@ static int release_kernel(struct knit_loop *loop, int64_t deadline)
 {
 	if (loop->close_owned)
 		loop->close_owned(loop);
-	if (loop->bound && kn_engine_drain(loop->engine, deadline) > 0) {
+	if (loop->started && kn_engine_drain(loop->engine, deadline) > 0) {
 		kn_loop_hold(loop); /* for good */
 		return -EBUSY;
 	}
@@ -145,17 +145,22 @@ static int close_now(struct knit_loop *loop)
 
 int knit_loop_close(knit_loop *loop)
 {
+	struct kn_thread *owner = NULL;
 	int cancelling, r;
 
-	if (!loop)
-		return -EINVAL;
 	if (knit_loop_is_closed(loop))
 		return 0;
 	r = kn_loop_check(loop);
+	/* From here on nobody can run it for the first time. */
+	if (r == 0 && !atomic_load_explicit(&loop->bound, memory_order_relaxed))
+		r = kn_registry_claim(loop, &owner);
 	if (r < 0)
 		return r;
-	if (loop->running || loop->phase != KN_OPEN || (kn_self.loop && has_tasks(loop)))
+	if (loop->running || loop->phase != KN_OPEN || (kn_self.loop && has_tasks(loop))) {
+		if (owner)
+			kn_registry_unclaim(loop, owner);
 		return -KNIT_ERUNNING;
+	}
 	/* A thread that is cancelled does not leave it half closed. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelling);
 	/* What is to be cancelled may be tried once more before: a write to a broken pipe. */

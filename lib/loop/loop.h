@@ -67,6 +67,7 @@ struct knit_loop {
 	bool passing;  /* in kn_loop_run(): one pass follows the other */
 	bool parked;   /* hosted, between passes: what becomes ready must make the fd readable */
 	bool running;  /* on the owner's stack */
+	bool started;  /* so is the engine */
 	uint8_t phase; /* enum kn_phase */
 	uint8_t clock; /* KNIT_CLOCK_* */
 	struct kn_inbox_node *posts; /* taken, not yet ready */
@@ -124,7 +125,7 @@ struct knit_loop {
 	atomic_uint refs;                   /* of users */
 	atomic_uint holds;                  /* of the library, on the memory */
 	atomic_bool is_running, is_closed;
-	atomic_bool bound;                 /* it has run: the owner is final */
+	atomic_bool bound;                 /* it was run, or is closed: the owner is final */
 	_Atomic(uint64_t) signals_pending; /* bit n: signal n was delivered */
 	_Atomic(uint64_t) signal_wakes;    /* writes to wake_fd by the signal handler */
 	_Atomic(uint64_t) wakes;           /* writes to wake_fd, for the counters */

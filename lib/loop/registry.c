@@ -28,6 +28,8 @@ static struct knit_loop *first_of(struct kn_thread *thread)
 		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) != thread)
 			continue;
 		if (!knit_loop_is_closed(loop)) {
+			/* It is not another thread's any more to run it first. */
+			atomic_store_explicit(&loop->bound, true, memory_order_relaxed);
 			found = knit_loop_ref(loop);
 			break;
 		}

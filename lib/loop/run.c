@@ -241,6 +241,7 @@ static int take_over(struct knit_loop *loop)
 		kn_registry_unclaim(loop, owner);
 		return r;
 	}
+	loop->started = true;
 	/* Where that fails, the loop is this thread's all the same, since its ring is: the next
 	 * wait tries it again. */
 	return kn_loop_arm_wake(loop);

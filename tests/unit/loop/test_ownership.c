@@ -156,6 +156,55 @@ Test(ownership, of_many_first_runs_at_once_one_wins)
 	}
 }
 
+struct orphan {
+	_Atomic(knit_loop *) loop;
+	atomic_int go;
+	int run, runs;
+};
+
+/* Ends while another thread is about to run what it made. */
+static void *make_and_end(void *arg)
+{
+	struct orphan *orphan = arg;
+	knit_loop *loop = knit_loop_new(.sq_entries = 8, .cq_entries = 16);
+
+	(void)!knit_loop_call_soon_threadsafe(loop, rig_count, &orphan->runs);
+	atomic_store(&orphan->loop, knit_loop_ref(loop));
+	knit_loop_unref(loop);
+	while (!atomic_load(&orphan->go))
+		sched_yield();
+	return NULL;
+}
+
+Test(ownership, the_end_of_the_maker_and_the_first_run_do_not_meet)
+{
+	int rounds = (int)test_scale(500, 200, 200, 20);
+
+	for (int i = 0; i < rounds; i++) {
+		struct orphan orphan = {.run = 1};
+		pthread_t thread = rig_thread(make_and_end, &orphan);
+		knit_loop *loop;
+
+		while (!(loop = atomic_load(&orphan.loop)))
+			sched_yield();
+		atomic_store(&orphan.go, 1);
+		for (int j = 0; j < i % 100; j++)
+			(void)knit_loop_is_closed(loop);
+		orphan.run = knit_loop_run_once(loop, 0);
+		rig_join(thread);
+		if (orphan.run == 0) {
+			cr_assert_not(knit_loop_is_closed(loop));
+			cr_assert_eq(knit_loop_run_once(loop, 0), 0, "it is ours");
+		} else {
+			cr_assert(orphan.run == -KNIT_ECLOSED || orphan.run == -KNIT_EWRONGTHREAD,
+			          "%s", knit_errname(orphan.run));
+			cr_assert(knit_loop_is_closed(loop));
+		}
+		cr_assert_eq(orphan.runs, 1, "the post was accepted, so it ran");
+		knit_loop_unref(loop);
+	}
+}
+
 /* ---- calls from a foreign thread ---- */
 
 /* Every call that has a way to say so. */

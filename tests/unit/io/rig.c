@@ -290,6 +290,17 @@ size_t rig_drain(int fd)
 	return total;
 }
 
+void rig_limit_descriptors(unsigned count)
+{
+	struct rlimit limit;
+
+	if (test_scale(0, 0, 0, 1))
+		test_skip("valgrind keeps the limit of descriptors to itself");
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = count;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0, "%s", strerror(errno));
+}
+
 bool rig_allow_descriptors(unsigned count)
 {
 	struct rlimit limit;

@@ -91,6 +91,9 @@ void rig_narrow(int fd, int bytes);
 size_t rig_fill(int fd);
 /* Reads what can be read without blocking; returns the bytes. */
 size_t rig_drain(int fd);
+/* Lowers the soft limit of descriptors for good, or skips the test: valgrind keeps limits to
+ * itself, the kernel does not hear of them. */
+void rig_limit_descriptors(unsigned count);
 /* Raises the soft limit of descriptors to at least @count; false if it cannot. */
 bool rig_allow_descriptors(unsigned count);
 

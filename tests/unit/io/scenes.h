@@ -12,6 +12,7 @@ struct scene {
 	struct rig_address at;
 	knit_listener *listener; /* if the call is knit_listener_accept() */
 	char buffer[8];
+	size_t filled; /* bytes that stand in the way of a write */
 };
 
 struct kind {

@@ -5,7 +5,6 @@
  * L11: "Multishot can end at any time; re-arm, but only when it has ended and not on fatal
  * errors": exactly one accept is in flight at all times, and a lasting error burns no CPU. */
 #include <fcntl.h>
-#include <sys/resource.h>
 #include "base/alloc.h"
 #include "loop/loop.h"
 #include "rig.h"
@@ -319,14 +318,12 @@ Test(io_listener_faults, out_of_buffers_it_pauses_and_goes_on)
 
 #define DESCRIPTORS 64
 
-/* Takes all that there are / gives them back. The limit itself must be there before: an accept
- * that is armed goes by that of the time when it was. */
+/* Takes all that there are / gives them back. The limit itself is there before: an accept that is
+ * armed goes by that of the time when it was. */
 static void hog_descriptors(bool hog)
 {
 	static int hogged[DESCRIPTORS], count;
-	const struct rlimit little = {DESCRIPTORS, DESCRIPTORS};
 
-	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &little), 0);
 	while (hog && (hogged[count] = dup(0)) >= 0)
 		count++;
 	while (!hog && count)
@@ -408,6 +405,7 @@ static intptr_t pauses(void *arg)
 
 Test(io_listener_faults, out_of_descriptors_it_tells_once_and_tries_again_ever_more_slowly)
 {
+	rig_limit_descriptors(DESCRIPTORS);
 	cr_assert_eq(knit_run(pauses, NULL, .clock = KNIT_CLOCK_VIRTUAL_JUMP), 0);
 }
 
@@ -436,6 +434,7 @@ static intptr_t closed_when_told(void *arg)
 
 Test(io_listener_faults, the_handler_may_close_the_listener)
 {
+	rig_limit_descriptors(DESCRIPTORS);
 	rig_run(closed_when_told, NULL);
 }
 
@@ -465,6 +464,7 @@ static intptr_t closed_while_pausing(void *arg)
 
 Test(io_listener_faults, it_can_be_closed_while_it_pauses)
 {
+	rig_limit_descriptors(DESCRIPTORS);
 	rig_run(closed_while_pausing, NULL);
 }
 

@@ -30,6 +30,22 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+/* SO_REUSEPORT would let a second server in on a port that one serves already. */
+static int check_free(const struct options *options)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&options->address;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+	const int on = 1;
+
+	if (fd < 0)
+		return -1;
+	r = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0
+	            ? -1
+	            : bind(fd, address, options->address_length);
+	close(fd);
+	return r;
+}
+
 /* A listening socket of the group. The first one settles the port for the others. */
 static int open_socket(struct options *options)
 {
@@ -96,8 +112,8 @@ static void announce(const struct options *options)
 		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
 		port = ntohs(in->sin_port);
 	}
-	printf("knit-echo: listening on %s%s%s:%u, %u loops\n", six ? "[" : "", host,
-	       six ? "]" : "", port, options->loops);
+	printf("knit-echo: listening on %s%s%s:%u, %u loop%s\n", six ? "[" : "", host,
+	       six ? "]" : "", port, options->loops, options->loops == 1 ? "" : "s");
 	fflush(stdout);
 }
 
@@ -188,7 +204,11 @@ int main(int argc, char **argv)
 	int r = options_parse(&options, argc, argv), status;
 
 	if (r)
-		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+		return r < 0 ? 2 : EXIT_SUCCESS;
+	if (check_free(&options) < 0) {
+		fprintf(stderr, "knit-echo: cannot listen: %s\n", strerror(errno));
+		return EXIT_FAILURE;
+	}
 	raise_descriptor_limit();
 	block_signals();
 	workers = calloc(options.loops, sizeof(*workers));

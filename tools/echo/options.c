@@ -179,6 +179,7 @@ int options_parse(struct options *options, int argc, char **argv)
 			fputs(usage, stdout);
 			return 1;
 		default:
+			fputs("knit-echo: try --help\n", stderr);
 			value = -1;
 		}
 		if (value < 0)

@@ -169,3 +169,14 @@ Test(echo, refuses_what_makes_no_sense)
 	refuses("--host no.such.host.invalid", "no.such.host.invalid");
 	refuses("surplus", "unexpected argument");
 }
+
+Test(echo, a_port_that_is_served_already_is_not_shared)
+{
+	struct echo echo;
+	char options[32];
+
+	echo_start(&echo, "--loops 1");
+	snprintf(options, sizeof(options), "--port %u", echo.port);
+	refuses(options, "Address already in use");
+	end(&echo, SIGTERM);
+}

@@ -148,6 +148,8 @@ int knit_loop_close(knit_loop *loop)
 	struct kn_thread *owner = NULL;
 	int cancelling, r;
 
+	if (!loop)
+		return -EINVAL;
 	if (knit_loop_is_closed(loop))
 		return 0;
 	r = kn_loop_check(loop);

@@ -5,7 +5,11 @@
  * other loop has let go of it. The other loop holds it with the call itself, and once more if
  * a cancellation was sent after it: @held counts both. Whoever lets go last sends the answer,
  * so no post to the other loop is outstanding when the caller returns. Nothing is allocated for
- * the way there and back; so a call can be refused, but an answer cannot get lost. */
+ * the way there and back; so a call can be refused, but an answer cannot get lost.
+ *
+ * A request to cancel goes over as often as one is made, but one at a time: the next that comes
+ * while one is on its way is the same. One that finds nothing to cancel any more has not been
+ * delivered, and stays pending in the caller. */
 #include "task/concurrent.h"
 #include "base/options.h"
 
@@ -24,7 +28,8 @@ struct call {
 	struct kn_message *message; /* owned: a copy */
 	struct kn_message *why; /* owned by the other loop once it is sent: the request's text */
 	atomic_uint held;       /* by the other loop */
-	bool cancel_sent;
+	atomic_bool cancelling; /* a request is on its way: why, missed and cancel are its own */
+	bool missed;            /* a request that came too late */
 };
 
 /* ---- on the other loop --------------------------------------------------------------- */
@@ -75,7 +80,10 @@ static void call_cancel(struct kn_ready *ready)
 
 	if (call->task)
 		(void)kn_future_request_cancel(call->task, call->why);
-	kn_message_unref(call->why);
+	else
+		call->missed = true;
+	call->why = kn_message_unref(call->why);
+	atomic_store_explicit(&call->cancelling, false, memory_order_release);
 	let_go(call);
 }
 
@@ -85,29 +93,36 @@ static void call_back(struct kn_ready *ready)
 {
 	struct call *call = kn_container_of(ready, struct call, back.ready);
 
-	call->here->remote--;
+	if (call->here != call->there)
+		call->here->remote--;
 	kn_task_wake(call->caller, 0, NULL);
 }
 
-/* Passes the request on, once. The wait goes on until the other side is done, whose outcome
- * then decides, as with knit_await(). */
+/* Passes the request on. The wait goes on until the other side is done, whose outcome then
+ * decides, as with knit_await(). */
 static bool call_request_cancel(struct kn_wait *wait, struct kn_message *message)
 {
 	struct call *call = kn_container_of(wait, struct call, wait);
 	unsigned held = atomic_load_explicit(&call->held, memory_order_relaxed);
+	struct kn_message *before = call->caller->cancel_message;
 
-	if (call->cancel_sent)
+	/* Should it come too late: the text that stays pending with it. */
+	call->caller->cancel_message = kn_message_ref(message);
+	kn_message_unref(before);
+	if (atomic_load_explicit(&call->cancelling, memory_order_acquire))
 		return true;
 	do {
 		if (held == 0)
 			return false; /* the answer is on its way */
 	} while (!atomic_compare_exchange_weak_explicit(
 	        &call->held, &held, held + 1, memory_order_relaxed, memory_order_relaxed));
-	call->cancel_sent = true;
+	atomic_store_explicit(&call->cancelling, true, memory_order_relaxed);
 	call->why = kn_message_copy(message);
 	if (kn_loop_post(call->there, &call->cancel) < 0) {
 		/* Closed: the call itself has been or is being answered. */
-		kn_message_unref(call->why);
+		call->why = kn_message_unref(call->why);
+		call->missed = true;
+		atomic_store_explicit(&call->cancelling, false, memory_order_relaxed);
 		let_go(call);
 	}
 	return true;
@@ -123,6 +138,7 @@ static void init_posts(struct call *call)
 	kn_list_init(&call->cancel.ready.link);
 	kn_list_init(&call->back.ready.link);
 	atomic_init(&call->held, 1);
+	atomic_init(&call->cancelling, false);
 }
 
 intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_options *given)
@@ -144,8 +160,12 @@ intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_opti
 		kn_loop_let_go(call.here);
 		return r;
 	}
-	task->future.loop->remote++;
+	/* A call to the own loop is nothing that comes from outside: virtual time goes on. */
+	if (call.here != loop)
+		call.here->remote++;
 	(void)kn_task_park(task, &call.wait);
+	if (kn_unlikely(call.missed) && call.outcome != -KNIT_ECANCELLED)
+		kn_task_keep_cancel(task);
 	if (knit_is_error(call.outcome))
 		kn_message_record(call.message);
 	return call.outcome;

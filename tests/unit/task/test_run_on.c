@@ -100,6 +100,23 @@ Test(run_on, the_own_loop_can_be_called)
 	cr_assert_eq(knit_run(call_own_loop, &job, .clock = KNIT_CLOCK_VIRTUAL), 8);
 }
 
+static intptr_t sleep_an_hour(void *arg)
+{
+	(void)arg;
+	return knit_sleep(3600 * KNIT_S);
+}
+
+static intptr_t call_own_loop_to_sleep(void *arg)
+{
+	return knit_run_on(knit_get_running_loop(), sleep_an_hour, arg);
+}
+
+/* Such a call is no reason to wait for other threads. */
+Test(run_on, virtual_time_goes_on_while_the_own_loop_is_called)
+{
+	cr_assert_eq(knit_run(call_own_loop_to_sleep, NULL, .clock = KNIT_CLOCK_VIRTUAL), 0);
+}
+
 Test(run_on, a_closed_loop_says_so, .init = setup)
 {
 	struct job job = {.gives = 1};
@@ -164,6 +181,7 @@ struct scene {
 	bool wait_for_start; /* on the other side */
 	intptr_t outcome;    /* of the call */
 	intptr_t next;       /* of the caller's next suspension */
+	bool accepted;       /* the request to cancel */
 	bool returned;
 };
 
@@ -188,8 +206,7 @@ static intptr_t cancel_caller(void *arg)
 	for (int i = 0; i < scene->passes_before; i++)
 		if (knit_sleep(0) < 0)
 			return -2;
-	if (!knit_task_cancel(caller, "enough"))
-		return knit_await(caller) < 0 ? 1 : 0; /* it was done */
+	scene->accepted = knit_task_cancel(caller, "enough"); /* if not, it was done */
 	return knit_await(caller) < 0 ? 1 : 0;
 }
 
@@ -222,7 +239,7 @@ Test(run_on, cancelled_at_any_moment_nothing_is_lost, .init = setup)
 	int rounds = (int)test_scale(700, 300, 300, 40), values = 0, cancelled = 0;
 
 	for (int i = 0; i < rounds; i++) {
-		struct scene scene = {.job = {.passes = i % 5, .gives = 4},
+		struct scene scene = {.job = {.passes = i % 6 - 1, .gives = 4},
 		                      .passes_before = i % 7,
 		                      .wait_for_start = i % 3 == 0};
 
@@ -234,6 +251,8 @@ Test(run_on, cancelled_at_any_moment_nothing_is_lost, .init = setup)
 		cr_assert(scene.returned);
 		if (scene.outcome == 4) {
 			values++;
+			if (scene.accepted && !atomic_load(&scene.job.cancelled))
+				cr_assert_eq(scene.next, -KNIT_ECANCELLED, "the request got lost");
 		} else {
 			cr_assert_eq(scene.outcome, -KNIT_ECANCELLED);
 			cancelled++;
@@ -242,6 +261,52 @@ Test(run_on, cancelled_at_any_moment_nothing_is_lost, .init = setup)
 	}
 	/* Which of the two it is depends on how far the other thread has come. */
 	cr_assert_gt(values + cancelled, 0);
+	worker_stop(&worker);
+}
+
+struct survivor {
+	atomic_int started, requests;
+};
+
+static intptr_t survive_once(void *arg)
+{
+	struct survivor *survivor = arg;
+
+	atomic_store(&survivor->started, 1);
+	while (knit_sleep(KNIT_FOREVER) == -KNIT_ECANCELLED)
+		if (atomic_fetch_add(&survivor->requests, 1) == 1)
+			return -KNIT_ECANCELLED;
+	return 0;
+}
+
+static intptr_t call_survivor(void *arg)
+{
+	return knit_run_on(worker.loop, survive_once, arg);
+}
+
+static intptr_t cancel_twice(void *arg)
+{
+	struct survivor *survivor = arg;
+	knit_task *caller = knit_create_task(call_survivor, arg);
+
+	while (!atomic_load(&survivor->started))
+		if (knit_sleep(0) < 0)
+			return -1;
+	for (int i = 0; i < 2; i++) {
+		knit_task_cancel(caller, NULL);
+		while (atomic_load(&survivor->requests) == i)
+			if (knit_sleep(0) < 0)
+				return -2;
+	}
+	return knit_await(caller) == -KNIT_ECANCELLED ? 3 : -4;
+}
+
+/* As it would with knit_await(). */
+Test(run_on, a_call_that_survives_one_cancellation_can_be_cancelled_again, .init = setup)
+{
+	struct survivor survivor = {0};
+
+	cr_assert_eq(knit_run(cancel_twice, &survivor), 3);
 	worker_stop(&worker);
 }
 

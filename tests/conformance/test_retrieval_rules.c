@@ -298,9 +298,31 @@ CORO(unseen_tasks)
 	return 0;
 }
 
+static knit_task *forgotten;
+
+CORO(forget_a_task)
+{
+	forgotten = knit_create_task(fail_with, (void *)"forgotten");
+	ticks(1);
+	return 0;
+}
+
+/* Differs: also while somebody holds the task, when its loop is closed */
 Test(rules, r072_a_task_whose_failure_nobody_saw_is_reported_like_a_future)
 {
+	knit_loop *loop = loop_new();
+	struct reports reports = {0};
+
 	run(unseen_tasks);
+	cr_assert_eq(knit_loop_set_exception_handler(loop, record_report, &reports), 0);
+	cr_assert_eq(knit_loop_run_until_complete(loop, forget_a_task, NULL), 0);
+	cr_assert_eq(reports.count, 0);
+	cr_assert_eq(knit_loop_close(loop), 0);
+	cr_assert_eq(reports.count, 1);
+	cr_assert_str_eq(reports.error, "forgotten");
+	knit_task_unref(forgotten);
+	cr_assert_eq(reports.count, 1, "once");
+	knit_loop_unref(loop);
 }
 
 CORO(leave_a_task)

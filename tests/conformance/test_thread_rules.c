@@ -265,7 +265,18 @@ CORO(wait_for_own_loop)
 /* Differs: asyncio hangs */
 Test(rules, r260_waiting_for_ones_own_loop_is_told_as_a_deadlock)
 {
+	knit_concurrent_future *future;
+
 	run(wait_for_own_loop);
+	/* Also while it does not run: nobody else ever can run it. */
+	target = loop_new();
+	cr_assert_eq(knit_loop_run_until_complete(target, return_arg, NULL), 0);
+	future = knit_run_coroutine_threadsafe(target, return_arg, (void *)4);
+	cr_assert_eq(knit_concurrent_future_result(future, KNIT_FOREVER), -EDEADLK);
+	cr_assert_eq(knit_loop_close(target), 0);
+	cr_assert_eq(knit_concurrent_future_result(future, KNIT_FOREVER), -KNIT_ECLOSED);
+	knit_concurrent_future_unref(future);
+	knit_loop_unref(target);
 }
 
 /* ---- what other threads may not ---------------------------------------------------- */

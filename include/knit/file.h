@@ -61,8 +61,8 @@ KNIT_API KNIT_NODISCARD int knit_poll(int fd, unsigned events);
  *
  * Units: none.  Returns: 0; @fd is closed.
  * Errors: -EBADF: no such descriptor, or another task is closing it; -EBUSY: it is a listener's,
- *   use knit_listener_close(); -KNIT_ENOTASK: operations are in flight and this is no task:
- *   nothing was done; those of close(2), after which @fd is closed all the same.
+ *   use knit_listener_close(); -KNIT_ENOTASK: operations are in flight and this is no task, or no
+ *   loop runs: nothing was done; those of close(2), after which @fd is closed all the same.
  * Thread: loop.  Suspends: if operations are in flight; cannot be cancelled (a request stays
  *   pending).  Ownership: @fd is gone. */
 KNIT_API int knit_close(int fd);

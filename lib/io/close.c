@@ -113,6 +113,16 @@ static int check_closable(struct knit_loop *loop, int fd, struct kn_list *ops)
 	return 0;
 }
 
+/* For a thread in which no loop runs: none of its loops may have a use for the descriptor. */
+static int ask(struct knit_loop *loop, void *arg)
+{
+	int fd = *(int *)arg;
+	struct kn_list *ops = kn_engine_ops_of(loop->engine, fd);
+	int error = check_closable(loop, fd, ops);
+
+	return error == 0 && ops && !kn_list_empty(ops) ? -KNIT_ENOTASK : error;
+}
+
 int knit_close(int fd)
 {
 	struct knit_loop *loop = kn_self.loop;
@@ -126,6 +136,8 @@ int knit_close(int fd)
 		if (loop->phase == KN_OPEN)
 			ops = kn_engine_ops_of(loop->engine, fd);
 		error = check_closable(loop, fd, ops);
+	} else {
+		error = kn_registry_ask(ask, &fd);
 	}
 	if (error == 0 && ops && !kn_list_empty(ops)) {
 		struct kn_task *task = kn_task_current(&error);

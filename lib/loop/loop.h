@@ -277,6 +277,8 @@ void kn_registry_unclaim(struct knit_loop *loop, struct kn_thread *owner);
 /* Makes @ready ready if the calling thread owns @loop and nobody has run it yet. */
 bool kn_registry_ready_unbound(struct knit_loop *loop, struct kn_ready *ready);
 
+/* Asks about each open loop of the calling thread until an answer is not 0; returns that. */
+int kn_registry_ask(int (*ask)(struct knit_loop *loop, void *arg), void *arg);
 /* The open loop with this id if it is the calling thread's; panics if it is another's, NULL if
  * there is none. */
 struct knit_loop *kn_registry_find(uint32_t id, const char *function);

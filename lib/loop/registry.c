@@ -173,6 +173,24 @@ bool kn_registry_ready_unbound(struct knit_loop *loop, struct kn_ready *ready)
 	return done;
 }
 
+int kn_registry_ask(int (*ask)(struct knit_loop *loop, void *arg), void *arg)
+{
+	int answer = 0;
+
+	pthread_mutex_lock(&lock);
+	kn_list_for_each (node, &loops) {
+		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
+
+		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == &kn_self &&
+		    !knit_loop_is_closed(loop))
+			answer = ask(loop, arg);
+		if (answer)
+			break;
+	}
+	pthread_mutex_unlock(&lock);
+	return answer;
+}
+
 struct knit_loop *kn_registry_find(uint32_t id, const char *function)
 {
 	struct knit_loop *found = NULL;

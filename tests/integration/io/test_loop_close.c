@@ -290,6 +290,59 @@ Test(io_loop_close, the_end_of_its_thread_closes_it)
 	wait_for_threads(threads);
 }
 
+/* ---- too late ---- */
+
+/* The kernel takes its time with receives: until the loop has given up. */
+static bool after_the_end(void *arg, const struct kn_op *op, int *result)
+{
+	const struct knit_loop *loop = arg;
+
+	(void)result;
+	return op->opcode != KN_OP_RECV || loop->phase == KN_CLOSED;
+}
+
+static intptr_t never_returns(void *arg)
+{
+	struct waiting *waiting = arg;
+
+	waiting->result = waiting->call.make(&waiting->call);
+	waiting->cleaned = true;
+	return 0;
+}
+
+static intptr_t start_one(void *arg)
+{
+	struct waiting *waiting = arg;
+
+	waiting->task = knit_create_task(never_returns, waiting);
+	rig_yield(RIG_IN_KERNEL);
+	return 0;
+}
+
+Test(io_loop_close, what_the_kernel_gives_back_after_the_grace_period_wakes_nobody)
+{
+	struct waiting waiting = {.call = {.make = rig_recv, .size = 4}};
+	knit_loop *loop = knit_loop_new();
+	const struct kn_engine_faults faults = {.completion = after_the_end, .arg = loop};
+	char buffer[4];
+	int pair[2];
+
+	rig_silence(loop);
+	rig_pair(AF_UNIX, pair);
+	waiting.call.fd = pair[0];
+	waiting.call.buffer = buffer;
+	cr_assert_eq(knit_loop_run_until_complete(loop, start_one, &waiting), 0);
+	kn_engine_set_faults(loop->engine, &faults);
+	loop->grace = 20 * KNIT_MS;
+	cr_assert_eq(knit_loop_close(loop), -EBUSY);
+	cr_assert(knit_task_done(waiting.task));
+	cr_assert_eq(knit_task_result(waiting.task), -KNIT_ECLOSED);
+	cr_assert_not(waiting.cleaned, "it was resumed after it had been given up");
+	knit_task_unref(waiting.task);
+	knit_loop_unref(loop);
+	rig_close_all(pair, 2);
+}
+
 /* ---- a port, again and again ---- */
 
 static intptr_t accept_for_ever(void *arg)

@@ -199,7 +199,7 @@ Test(io_datagram, recvfrom_waits_for_a_datagram)
 static intptr_t errors(void *arg)
 {
 	struct rig_address gone;
-	int a = rig_bound(AF_INET, SOCK_DGRAM), b = rig_bound(AF_INET, SOCK_DGRAM), file;
+	int a = rig_bound(AF_INET, SOCK_DGRAM), b = rig_bound(AF_INET, SOCK_DGRAM), file, pair[2];
 	char byte;
 
 	(void)arg;
@@ -212,6 +212,10 @@ static intptr_t errors(void *arg)
 	cr_assert_eq(knit_sock_sendto(a, "x", 1, RIG_NAME(&gone), 1), -EINVAL);
 	close(a);
 
+	rig_pair(AF_UNIX, pair);
+	close(pair[1]);
+	cr_assert_eq(knit_sock_sendto(pair[0], "x", 1, NULL, 0), -EPIPE, "and no signal");
+	close(pair[0]);
 	file = rig_file();
 	cr_assert_eq(knit_sock_recvfrom(file, &byte, 1, NULL, NULL), -ENOTSOCK);
 	cr_assert_eq(knit_sock_sendto(file, &byte, 1, NULL, 0), -ENOTSOCK);

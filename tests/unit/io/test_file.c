@@ -227,6 +227,11 @@ static intptr_t breaks_pipes(void *arg)
 	close(ends[0]);
 	cr_assert_eq(knit_write(ends[1], &byte, 1, -1), -EPIPE);
 	close(ends[1]);
+	/* Nor from a socket, which has no flag against it here. */
+	rig_pair(AF_UNIX, ends);
+	close(ends[0]);
+	cr_assert_eq(knit_write(ends[1], &byte, 1, -1), -EPIPE);
+	close(ends[1]);
 	/* While it waits: the kernel makes the second attempt when nobody asks it to. */
 	rig_pipe(ends);
 	rig_fill(ends[1]);

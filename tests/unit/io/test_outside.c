@@ -103,6 +103,39 @@ Test(io_outside, what_is_no_descriptor_is_EBADF)
 	rig_run(bad_descriptors, NULL);
 }
 
+/* ---- a loop that does not run now ---- */
+
+static intptr_t receive_and_stop(void *arg)
+{
+	char byte;
+
+	return knit_sock_recv(*(int *)arg, &byte, 1);
+}
+
+/* Between two runs the tasks still wait; closing under them would give their descriptor's number
+ * to somebody else. */
+Test(io_outside, between_two_runs_nothing_is_closed_that_is_waited_for)
+{
+	knit_loop *loops[2] = {knit_loop_new(), knit_loop_new()};
+	knit_task *task;
+	int pair[2];
+
+	rig_pair(AF_UNIX, pair);
+	task = knit_loop_create_task(loops[1], receive_and_stop, &pair[0]);
+	for (int i = 0; i < RIG_IN_KERNEL; i++)
+		knit_loop_run_once(loops[1], 0);
+	cr_assert_eq(knit_close(pair[0]), -KNIT_ENOTASK);
+	cr_assert_geq(fcntl(pair[0], F_GETFD), 0, "nothing was done");
+	cr_assert_eq(send(pair[1], "x", 1, 0), 1);
+	cr_assert_eq(knit_loop_run_until_complete_future(loops[1], task), 1);
+	cr_assert_eq(knit_close(pair[0]), 0);
+	cr_assert_eq(knit_close(pair[1]), 0);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(knit_loop_close(loops[i]), 0);
+		knit_loop_unref(loops[i]);
+	}
+}
+
 /* ---- a loop that is being closed ---- */
 
 struct unwinding {
@@ -220,6 +253,7 @@ Test(io_outside, a_listener_refuses_tasks_of_another_loop)
 
 	cr_assert_eq(knit_loop_run_until_complete(loops[0], make_listener, &two), 0);
 	cr_assert_eq(knit_loop_run_until_complete(loops[1], use_listener, &two), 0);
+	cr_assert_eq(knit_close(knit_listener_fd(two.listener)), -EBUSY, "between two runs");
 	cr_assert_eq(knit_loop_run_until_complete(loops[0], close_listener, &two), 0);
 	for (int i = 0; i < 2; i++) {
 		cr_assert_eq(knit_loop_close(loops[i]), 0);

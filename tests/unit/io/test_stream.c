@@ -214,8 +214,9 @@ Test(io_stream, recv_waits_for_the_first_byte)
 
 static intptr_t non_blocking(void *arg)
 {
+	struct rig_address at;
 	char buffer[8];
-	int pair[2];
+	int pair[2], client;
 	struct rig_call call = {.make = rig_recv, .buffer = buffer, .size = sizeof(buffer)};
 	knit_task *task;
 
@@ -230,6 +231,17 @@ static intptr_t non_blocking(void *arg)
 	cr_assert_eq(call.result, 1);
 	cr_assert_eq(fcntl(pair[1], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	rig_close_all(pair, 2);
+
+	call = (struct rig_call){.make = rig_accept,
+	                         .fd = rig_listening(*(const int *)arg, 1, &at)};
+	fcntl(call.fd, F_SETFL, O_NONBLOCK);
+	task = rig_start(&call);
+	rig_yield(20);
+	cr_assert_not(call.done, "%s", knit_errname((int)call.result));
+	client = rig_connected(&at);
+	rig_finish(task);
+	cr_assert_geq(call.result, 0);
+	rig_close_all((int[]){call.fd, client, (int)call.result}, 3);
 	return 0;
 }
 

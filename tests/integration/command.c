@@ -29,11 +29,16 @@ static void find_program(const char *name, char *path, size_t size)
 		snprintf(path, size, "%s/tools/%s", build ? build : ".", name);
 }
 
-static rlim_t soft_limit; /* of descriptors; 0: not changed */
+static rlim_t soft_limit, hard_limit; /* of descriptors; 0: not changed */
 
 void command_limit_descriptors(unsigned soft)
 {
 	soft_limit = soft;
+}
+
+void command_cap_descriptors(unsigned hard)
+{
+	soft_limit = hard_limit = hard;
 }
 
 /* In the forked child, of a process with threads: system calls only. */
@@ -44,6 +49,8 @@ __attribute__((noreturn)) static void become(char **arguments, int out, int err)
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that is killed leaves nothing behind */
 	if (soft_limit && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = soft_limit;
+		if (hard_limit)
+			limit.rlim_max = hard_limit;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), 0);

@@ -18,6 +18,9 @@ __attribute__((format(printf, 3, 4))) void command_start(struct command *command
 /* What is started from now on begins with this soft limit of descriptors. */
 void command_limit_descriptors(unsigned soft);
 
+/* The same for the hard limit, which the program cannot raise. */
+void command_cap_descriptors(unsigned hard);
+
 /* Reads what it writes to stderr until a line with @part has come. */
 void command_wait_for_line(struct command *command, const char *part);
 

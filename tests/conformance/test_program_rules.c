@@ -161,3 +161,44 @@ Test(rules, r250_knit_run_cancels_what_is_left_waits_reports_and_closes)
 	cr_assert(knit_loop_is_closed(ended_loop));
 	knit_loop_unref(ended_loop);
 }
+
+CORO(stop_in_the_cleanup)
+{
+	int r = knit_sleep(KNIT_FOREVER);
+
+	knit_loop_stop(knit_get_running_loop());
+	cr_assert_eq(knit_sleep(KNIT_MS), 0);
+	knit_loop_stop(knit_get_running_loop());
+	ticks(2);
+	trace("cleaned");
+	return r;
+}
+
+CORO(create_in_the_cleanup)
+{
+	int r = knit_sleep(KNIT_FOREVER);
+
+	cr_assert_eq(knit_spawn(sleep_forever, NULL, .name = "late"), 0);
+	return r;
+}
+
+static struct reports late_reports;
+
+CORO(leave_difficult_tasks)
+{
+	watch_reports(&late_reports);
+	cr_assert_eq(knit_spawn(stop_in_the_cleanup, NULL), 0);
+	cr_assert_eq(knit_spawn(create_in_the_cleanup, NULL), 0);
+	ticks(1);
+	return 8;
+}
+
+Test(rules, r250_what_is_left_may_stop_the_loop_and_create_tasks_and_knit_run_ends)
+{
+	cr_assert_eq(knit_run(leave_difficult_tasks, NULL, .clock = KNIT_CLOCK_VIRTUAL), 8);
+	assert_trace("cleaned");
+	/* What was created then is ended with the loop. */
+	cr_assert_eq(late_reports.count, 1);
+	cr_assert_str_eq(late_reports.message, "Task was destroyed but it is pending!");
+	cr_assert_str_eq(late_reports.name, "late");
+}

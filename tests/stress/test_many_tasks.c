@@ -44,11 +44,11 @@ static intptr_t crowd_main(void *arg)
 }
 
 /* More than vm.max_map_count allows with a mapping for each guard. 1,000,000 with KNIT_STRESS=1
- * (4.5 GB), where the kernel has guard regions. AddressSanitizer gives each fiber that it watches
+ * (4.5 GB), where the kernel has guard regions. The sanitizers give each fiber that it watches
  * for use after return a mapping or two of its own. */
 Test(many_tasks, hundreds_of_thousands_live_at_once)
 {
-	struct crowd crowd = {.tasks = test_scale(200000, 20000, 20000, 1000)};
+	struct crowd crowd = {.tasks = test_scale(200000, 20000, 5000, 1000)};
 	const char *stress = getenv("KNIT_STRESS");
 
 	if (stress && atoi(stress) > 0)

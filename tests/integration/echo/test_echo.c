@@ -125,6 +125,7 @@ Test(echo, finishes_what_it_has_received_when_told_to_stop)
 Test(echo, a_second_signal_hurries)
 {
 	static char much[1 << 20];
+	siginfo_t ended = {0};
 	struct echo echo;
 	int fd;
 
@@ -136,7 +137,8 @@ Test(echo, a_second_signal_hurries)
 		;
 	echo_signal(&echo, SIGINT);
 	/* Which of the two is handled first does not matter; both are counted. */
-	while (waitpid(echo.command.pid, NULL, WNOHANG | WNOWAIT) == 0) {
+	while (waitid(P_PID, (id_t)echo.command.pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       ended.si_pid == 0) {
 		struct timespec pause = {0, 10000000};
 
 		kill(echo.command.pid, SIGINT);

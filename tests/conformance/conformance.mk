@@ -17,6 +17,7 @@ conformance_tests = \
 	tests/conformance/test_remote_ownership.c \
 	tests/conformance/test_retrieval_rules.c \
 	tests/conformance/test_run_rules.c \
+	tests/conformance/test_task_more_rules.c \
 	tests/conformance/test_task_rules.c \
 	tests/conformance/test_task_scenarios.c \
 	tests/conformance/test_thread_rules.c \

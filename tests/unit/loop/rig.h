@@ -91,10 +91,17 @@ void *rig_join(pthread_t thread);
 #define child_check(condition) ((condition) ? (void)0 : child_failed(__LINE__))
 KN_NORETURN void child_failed(int line);
 
-/* fork(); in the child 0. A child ends by child_check() or _exit(0). */
+/* In a child: all was well. */
+KN_NORETURN void child_done(void);
+
+/* fork(); in the child 0. A child ends by child_check() or child_done(). */
 pid_t rig_fork(void);
-/* Waits for the child; fails the test unless it ended with status 0. */
+/* Waits for the child; fails the test unless it came to child_done(). */
 #define rig_wait_child(pid) rig_wait_child_at(__FILE__, __LINE__, (pid))
 void rig_wait_child_at(const char *file, int line, pid_t pid);
+
+/* valgrind takes the memory of a parent's other threads for leaked in a child, and fails at the
+ * first mapping made where the child does not have the parent's rings (MADV_DONTFORK). */
+bool rig_on_valgrind(void);
 
 #endif

@@ -124,7 +124,7 @@ static void fork_in_a_storm(int rounds)
 	/* Whoever else wrote to the eventfd was a child. */
 	kn_loop_take_wakes(loop);
 	child_check(loop->wakes_taken == atomic_load(&loop->signal_wakes));
-	_exit(0);
+	child_done();
 }
 
 Test(signal_storm, a_signal_during_a_fork_does_not_make_the_child_wake_the_parents_loop)

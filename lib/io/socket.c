@@ -88,8 +88,6 @@ intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
 			break;
 		}
 		sent += (size_t)r;
-		if (kn_unlikely(kn_task_of(kn_self.task)->must_cancel))
-			break;
 	}
 	return (intptr_t)sent;
 }

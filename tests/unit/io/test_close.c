@@ -317,6 +317,55 @@ Test(io_close, what_is_begun_while_it_closes_is_EBADF_even_if_there_is_data)
 	rig_run(flooded, NULL);
 }
 
+static bool slow_polls(void *arg, const struct kn_op *op, int *result)
+{
+	(void)result;
+	return op->opcode != KN_OP_POLL || !*(bool *)arg;
+}
+
+/* It takes many passes until the kernel has let go of all; there is data all the time. */
+static intptr_t takes_long(void *arg)
+{
+	bool slow = true;
+	const struct kn_engine_faults faults = {.completion = slow_polls, .arg = &slow};
+	char buffer[8];
+	int pair[2];
+	struct rig_call poll = {.make = rig_poll, .size = POLLPRI}, closer = {.make = closes};
+	struct rig_call reader = {.make = rig_recv, .buffer = buffer, .size = sizeof(buffer)};
+	knit_task *tasks[2];
+
+	(void)arg;
+	rig_pair(AF_UNIX, pair);
+	cr_assert_eq(send(pair[1], "data", 4, 0), 4);
+	poll.fd = closer.fd = reader.fd = pair[0];
+	tasks[0] = rig_start(&poll);
+	rig_yield(RIG_IN_KERNEL);
+	kn_engine_set_faults(rig_engine(), &faults);
+	tasks[1] = rig_start(&closer);
+	rig_yield(3);
+	for (int i = 0; i < 5; i++) {
+		knit_task *task = rig_start(&reader);
+
+		rig_finish(task);
+		cr_assert_eq(reader.result, -EBADF, "it got %ld bytes", (long)reader.result);
+	}
+	cr_assert_eq(knit_close(pair[0]), -EBADF);
+	cr_assert_not(closer.done);
+	slow = false;
+	for (int i = 0; i < 2; i++)
+		rig_finish(tasks[i]);
+	cr_assert_eq(closer.result, 0);
+	cr_assert_eq(poll.result, -EBADF);
+	kn_engine_set_faults(rig_engine(), NULL);
+	close(pair[1]);
+	return 0;
+}
+
+Test(io_close, what_is_begun_is_EBADF_however_long_the_closing_takes)
+{
+	rig_run(takes_long, NULL);
+}
+
 static intptr_t listens_meanwhile(void *arg)
 {
 	int listening = rig_listening(AF_INET, 1, NULL);

@@ -134,6 +134,9 @@ static intptr_t errors(void *arg)
 	cr_assert_eq(knit_read(ends[1], &byte, 1, -1), -EBADF, "the end for writing");
 	cr_assert_eq(knit_write(ends[0], &byte, 1, -1), -EBADF, "the end for reading");
 	cr_assert_eq(knit_fsync(ends[1]), -EINVAL, "a pipe");
+	cr_assert_eq(write(ends[1], "x", 1), 1);
+	cr_assert_eq(knit_read(ends[0], &byte, 1, -2), -EINVAL);
+	cr_assert_eq(rig_drain(ends[0]), 1);
 	rig_close_all(ends, 2);
 	other = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cr_assert_eq(knit_read(other, &byte, 1, 0), -EISDIR);

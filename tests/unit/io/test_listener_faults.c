@@ -202,6 +202,39 @@ Test(io_listener_faults, a_socket_of_no_more_use_says_so_each_time)
 	rig_run(never_valid, NULL);
 }
 
+/* Errors that will not go away. The kernel says so when the accept ends. */
+static intptr_t fatal(void *arg)
+{
+	struct rig_address at;
+	knit_listener *listener = listen_at(&at);
+	int client = rig_connected(&at), ends;
+
+	(void)arg;
+	close(knit_listener_accept(listener, NULL, NULL));
+	cr_assert_eq(knit_listener_accept(listener, NULL, NULL), -script.error);
+	ends = script.ends;
+	cr_assert_eq(knit_listener_accept(listener, NULL, NULL), -script.error);
+	rig_yield(10);
+	cr_assert_eq(script.ends, ends, "it was tried again");
+	cr_assert_eq(rig_in_flight(), 0);
+	close(client);
+	cr_assert_eq(knit_listener_close(listener), 0);
+	return 0;
+}
+
+Test(io_listener_faults, a_fatal_error_is_told_and_not_tried_again)
+{
+	static const int errors[] = {EBADF, ENOTSOCK, EOPNOTSUPP, EFAULT};
+
+	for (size_t i = 0; i < KN_ARRAY_SIZE(errors); i++) {
+		memset(&script, 0, sizeof(script));
+		script.end_every = 1;
+		script.error = errors[i];
+		script.times = -1;
+		rig_run(fatal, NULL);
+	}
+}
+
 static intptr_t queue_before_error(void *arg)
 {
 	struct rig_address at;

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include "rig.h"
@@ -182,14 +183,28 @@ int rig_listener(int backlog)
 	return fd;
 }
 
-int rig_connect(int listener)
+int rig_unix_listener(int backlog)
 {
-	struct sockaddr_in address;
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	cr_assert_geq(fd, 0, "%s", strerror(errno));
+	/* The kernel chooses a name if there is none. */
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0, "%s",
+	             strerror(errno));
+	cr_assert_eq(listen(fd, backlog), 0, "%s", strerror(errno));
+	return fd;
+}
+
+int rig_connect(int listener)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	int fd;
+
 	cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_geq(fd, 0, "%s", strerror(errno));
 	cr_assert_eq(connect(fd, (struct sockaddr *)&address, length), 0, "%s", strerror(errno));
 	return fd;
 }

@@ -43,12 +43,14 @@ int64_t rig_now(void);
 #define MILLISECOND (1000 * 1000)
 #define SECOND      (1000 * MILLISECOND)
 /* Far enough away that a test that waits for it has failed. */
-#define RIG_GUARD ((int64_t)300 * SECOND)
+#define RIG_GUARD ((int64_t)100 * SECOND)
 
 void rig_socketpair(int ret_fds[2]);
 /* A TCP socket that listens on a port of the kernel's choice on loopback. */
 int rig_listener(int backlog);
-/* A TCP socket connected to it; the accepted side is still in the backlog. */
+/* A Unix socket that listens, for thousands of connections: they use up no ports. */
+int rig_unix_listener(int backlog);
+/* A socket connected to either; the accepted side is still in the backlog. */
 int rig_connect(int listener);
 /* A file without a name. */
 int rig_file(void);

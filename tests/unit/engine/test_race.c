@@ -176,7 +176,7 @@ Test(engine_race, no_descriptor_is_lost_between_a_client_and_cancellation)
 {
 	struct kn_engine *engine = rig_engine(0, 0);
 	long rounds = test_scale(20000, 5000, 5000, 300), accepted = 0, cancelled = 0;
-	int listener = rig_listener(16), before = test_open_fds();
+	int listener = rig_unix_listener(16), before = test_open_fds();
 
 	for (long i = 0; i < rounds; i++) {
 		struct probe accepting = probe_of(KN_OP_ACCEPT, listener);

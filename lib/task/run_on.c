@@ -9,7 +9,8 @@
  *
  * A request to cancel goes over as often as one is made, but one at a time: the next that comes
  * while one is on its way is the same. One that finds nothing to cancel any more has not been
- * delivered, and stays pending in the caller. */
+ * delivered, and stays pending in the caller. Calls may go in a circle, of tasks that wait for each
+ * other for ever: so a request has a number, and passes no call twice. */
 #include "task/concurrent.h"
 #include "base/options.h"
 
@@ -30,7 +31,18 @@ struct call {
 	atomic_uint held;       /* by the other loop */
 	atomic_bool cancelling; /* a request is on its way: why, missed and cancel are its own */
 	bool missed;            /* a request that came too late */
+	uint64_t request;       /* the number of the last one that was sent */
 };
+
+/* The request that this thread is passing on, 0 if it makes one of its own. */
+static __thread uint64_t relayed;
+
+static uint64_t request_number(void)
+{
+	static atomic_uint_fast64_t last;
+
+	return relayed ? relayed : atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
 
 /* ---- on the other loop --------------------------------------------------------------- */
 
@@ -78,10 +90,12 @@ static void call_cancel(struct kn_ready *ready)
 {
 	struct call *call = kn_container_of(ready, struct call, cancel.ready);
 
+	relayed = call->request;
 	if (call->task)
 		(void)kn_future_request_cancel(call->task, call->why);
 	else
 		call->missed = true;
+	relayed = 0;
 	call->why = kn_message_unref(call->why);
 	atomic_store_explicit(&call->cancelling, false, memory_order_release);
 	let_go(call);
@@ -105,11 +119,13 @@ static bool call_request_cancel(struct kn_wait *wait, struct kn_message *message
 	struct call *call = kn_container_of(wait, struct call, wait);
 	unsigned held = atomic_load_explicit(&call->held, memory_order_relaxed);
 	struct kn_message *before = call->caller->cancel_message;
+	uint64_t number = request_number();
 
 	/* Should it come too late: the text that stays pending with it. */
 	call->caller->cancel_message = kn_message_ref(message);
 	kn_message_unref(before);
-	if (atomic_load_explicit(&call->cancelling, memory_order_acquire))
+	if (atomic_load_explicit(&call->cancelling, memory_order_acquire) ||
+	    number <= call->request)
 		return true;
 	do {
 		if (held == 0)
@@ -117,6 +133,7 @@ static bool call_request_cancel(struct kn_wait *wait, struct kn_message *message
 	} while (!atomic_compare_exchange_weak_explicit(
 	        &call->held, &held, held + 1, memory_order_relaxed, memory_order_relaxed));
 	atomic_store_explicit(&call->cancelling, true, memory_order_relaxed);
+	call->request = number;
 	call->why = kn_message_copy(message);
 	if (kn_loop_post(call->there, &call->cancel) < 0) {
 		/* Closed: the call itself has been or is being answered. */

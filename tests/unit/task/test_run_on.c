@@ -329,6 +329,66 @@ Test(run_on, a_request_from_before_cancels_the_call_at_its_start, .init = setup)
 	worker_stop(&worker);
 }
 
+/* ---- in a circle ---- */
+
+struct half {
+	knit_task *task;
+	struct half *other;
+};
+
+static intptr_t await_the_other(void *arg)
+{
+	struct half *half = arg;
+
+	return knit_await(knit_task_ref(half->other->task));
+}
+
+static intptr_t call_in_a_circle(void *arg)
+{
+	return knit_run_on(knit_get_running_loop(), await_the_other, arg);
+}
+
+static intptr_t cancel_the_circle(void *arg)
+{
+	struct half *halves = arg;
+	uint64_t before;
+	int r = 0;
+
+	for (int i = 0; i < 2; i++)
+		halves[i].task = knit_create_task(call_in_a_circle, &halves[i]);
+	for (int i = 0; r == 0 && i < 5; i++)
+		r = knit_sleep(0);
+	knit_task_cancel(halves[0].task, NULL);
+	before = knit_get_running_loop()->counters.passes;
+	for (int i = 0; r == 0 && i < 20; i++)
+		r = knit_sleep(0);
+	if (r == 0)
+		r = knit_sleep(KNIT_S);
+	/* A request that went round for ever would make passes, and let no time pass. */
+	cr_assert_leq(knit_get_running_loop()->counters.passes - before, 25);
+	return r;
+}
+
+static void say_nothing(knit_loop *loop, const knit_exception_context *context, void *arg)
+{
+	(void)loop;
+	(void)context;
+	(void)arg;
+}
+
+/* Tasks that wait for each other by way of calls: nobody can end that but the close of the loop,
+ * which must not send requests round it for ever. */
+Test(run_on, a_request_to_cancel_goes_round_a_circle_once)
+{
+	knit_loop *loop = knit_loop_new(.clock = KNIT_CLOCK_VIRTUAL);
+	struct half halves[2] = {{.other = &halves[1]}, {.other = &halves[0]}};
+
+	knit_loop_set_exception_handler(loop, say_nothing, NULL);
+	cr_assert_eq(knit_loop_run_until_complete(loop, cancel_the_circle, halves), 0);
+	loop->grace = 10 * KNIT_MS;
+	cr_assert_eq(knit_loop_close(loop), -EBUSY);
+}
+
 /* ---- many ---- */
 
 enum { CALLS = 100, ROUNDS = 20 };

@@ -195,38 +195,46 @@ static int finish(struct worker *workers, unsigned count, bool stats)
 	return status;
 }
 
-int main(int argc, char **argv)
+/* Serves until a signal stops it. Returns the exit status. */
+static int serve(struct options *options)
 {
-	struct options options;
-	struct worker *workers;
+	struct worker *workers = calloc(options->loops, sizeof(*workers));
 	pthread_t watcher;
 	unsigned started = 0;
-	int r = options_parse(&options, argc, argv), status;
+	int status;
 
-	if (r)
-		return r < 0 ? 2 : EXIT_SUCCESS;
-	if (check_free(&options) < 0) {
-		fprintf(stderr, "knit-echo: cannot listen: %s\n", strerror(errno));
-		return EXIT_FAILURE;
-	}
-	raise_descriptor_limit();
-	block_signals();
-	workers = calloc(options.loops, sizeof(*workers));
 	if (!workers)
 		return EXIT_FAILURE;
-	while (started < options.loops && start(&workers[started], &options, started) == 0)
+	while (started < options->loops && start(&workers[started], options, started) == 0)
 		started++;
-	if (started < options.loops)
-		return EXIT_FAILURE; /* the threads end with the process */
-	announce(&options);
+	if (started < options->loops)
+		_exit(EXIT_FAILURE); /* the threads end with the process */
+	announce(options);
 	if (pthread_create(&watcher, NULL, watch_signals, workers))
-		return EXIT_FAILURE;
-	status = finish(workers, started, options.stats);
+		_exit(EXIT_FAILURE);
+	status = finish(workers, started, options->stats);
 	pthread_cancel(watcher);
 	pthread_join(watcher, NULL);
 	for (unsigned i = 0; i < started; i++)
 		knit_loop_unref(workers[i].server.loop);
 	free(workers);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int r = options_parse(&options, argc, argv), status = EXIT_FAILURE;
+
+	if (r)
+		return r < 0 ? 2 : EXIT_SUCCESS;
+	if (check_free(&options) < 0) {
+		fprintf(stderr, "knit-echo: cannot listen: %s\n", strerror(errno));
+	} else {
+		raise_descriptor_limit();
+		block_signals();
+		status = serve(&options);
+	}
 	free(options.cpus);
 	return status;
 }

@@ -189,6 +189,7 @@ int options_parse(struct options *options, int argc, char **argv)
 		fprintf(stderr, "knit-echo: unexpected argument '%s'\n", argv[optind]);
 		return -1;
 	}
-	return assign_cpus(options, &wanted, asked) < 0 || resolve(options, host, port) < 0 ? -1
-	                                                                                    : 0;
+	if (resolve(options, host, port) < 0)
+		return -1;
+	return assign_cpus(options, &wanted, asked);
 }

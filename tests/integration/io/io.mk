@@ -1,6 +1,8 @@
 # The guarantees of lib/io, with threads as peers, small rings, and a kernel that misbehaves.
+if ENGINE
 check_PROGRAMS += tests/integration/test-io
 program_tests += tests/integration/test-io
+endif
 tests_integration_test_io_SOURCES = \
 	tests/integration/io/data.c \
 	tests/integration/io/data.h \

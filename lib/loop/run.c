@@ -18,6 +18,7 @@
 
 #define COMPLETIONS_A_PASS 256
 #define POSTS_A_PASS       256
+#define LOOK_INTERVAL      (20 * KNIT_MS)
 
 /* ---- waiting ------------------------------------------------------------------------- */
 
@@ -26,41 +27,16 @@ static int enter(struct knit_loop *loop, bool wait, int64_t deadline)
 	return kn_engine_enter(loop->engine, wait, deadline);
 }
 
-#if KN_TSAN
-#define SIGNAL_LOOK (20 * KNIT_MS)
-
-/* ThreadSanitizer keeps a signal that comes right before the wait back until after it. So a loop
- * with signal handlers looks up now and then in such a build. */
-static int64_t wait_limit(const struct knit_loop *loop, int64_t deadline)
+static bool nothing_came(const struct knit_loop *loop)
 {
-	struct timespec t;
-	int64_t soon;
-
-	if (kn_list_empty(&loop->signals))
-		return deadline;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	soon = (int64_t)t.tv_sec * KNIT_S + t.tv_nsec + SIGNAL_LOOK;
-	return soon < deadline ? soon : deadline;
+	return !kn_engine_ready(loop->engine) && !kn_inbox_pending(&loop->inbox) &&
+	       !atomic_load_explicit(&loop->signals_pending, memory_order_relaxed);
 }
-#else
-static inline int64_t wait_limit(const struct knit_loop *loop, int64_t deadline)
-{
-	(void)loop;
-	return deadline;
-}
-#endif
 
-static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
+static int sleep_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
 	int r;
 
-	if (loop->stacks)
-		kn_stack_pool_trim(loop->stacks, false);
-	if (kn_unlikely(!loop->own_ops)) {
-		r = kn_loop_arm_wake(loop);
-		if (r < 0)
-			return r;
-	}
 	if (!kn_inbox_sleep(&loop->inbox))
 		return enter(loop, false, KNIT_FOREVER);
 	loop->counters.sleeps++;
@@ -68,9 +44,43 @@ static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 	if (atomic_load_explicit(&loop->signals_pending, memory_order_acquire))
 		r = enter(loop, false, KNIT_FOREVER);
 	else
-		r = enter(loop, true, wait_limit(loop, deadline));
+		r = enter(loop, true, deadline);
 	if (kn_inbox_awake(&loop->inbox))
 		loop->wakes_owed++;
+	return r;
+}
+
+/* Is there a reason to look up before anything happens? Memory that a burst needed goes back bit
+ * by bit. ThreadSanitizer keeps a signal that comes right before a wait back until after it. */
+static bool looks_up(struct knit_loop *loop)
+{
+	bool more = loop->stacks && kn_stack_pool_trim(loop->stacks, false);
+
+	return more || (KN_TSAN && !kn_list_empty(&loop->signals));
+}
+
+static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
+{
+	struct timespec t;
+	int64_t soon;
+	bool again;
+	int r;
+
+	if (kn_unlikely(!loop->own_ops)) {
+		r = kn_loop_arm_wake(loop);
+		if (r < 0)
+			return r;
+	}
+	do {
+		soon = deadline;
+		again = looks_up(loop);
+		if (again) {
+			clock_gettime(CLOCK_MONOTONIC, &t);
+			soon = (int64_t)t.tv_sec * KNIT_S + t.tv_nsec + LOOK_INTERVAL;
+			again = soon < deadline;
+		}
+		r = sleep_in_kernel(loop, again ? soon : deadline);
+	} while (again && r == 0 && nothing_came(loop));
 	return r;
 }
 

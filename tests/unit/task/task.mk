@@ -2,6 +2,7 @@
 task_tests = \
 	tests/unit/loop/rig.c \
 	tests/unit/loop/rig.h \
+	tests/unit/task/test_burst.c \
 	tests/unit/task/test_chain.c \
 	tests/unit/task/test_closing.c \
 	tests/unit/task/test_closing_calls.c \

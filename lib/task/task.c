@@ -162,8 +162,7 @@ int(knit_spawn)(knit_coro *coro, void *arg)
 	return knit_spawn(coro, arg);
 }
 
-/* ---- asking
- * -------------------------------------------------------------------------------------- */
+/* ---- asking -------------------------------------------------------------------------- */
 
 int knit_task_set_name(knit_task *future, const char *name)
 {

@@ -42,9 +42,8 @@ struct knit_future {
 	void (*result_free)(intptr_t outcome);
 };
 
-#define KN_REFUSALS_MAX                                                          \
-	100 /* suspensions that a closing loop refuses a task before it gives up \
-	     */
+/* Suspensions that a closing loop refuses a task before it gives up. */
+#define KN_REFUSALS_MAX 100
 
 struct kn_wait {
 	/* Ends the wait early if it can: true if a wake-up with -KNIT_ECANCELLED, or with what

@@ -182,8 +182,7 @@ Test(rules, r096_the_leaf_of_a_chain_is_told_first_and_each_level_one_pass_later
 	             "0 CancelledError() | pass | pass");
 }
 
-/* ---- taking requests back
- * ------------------------------------------------------------------------ */
+/* ---- taking requests back --------------------------------------------------------- */
 
 CORO(take_back)
 {

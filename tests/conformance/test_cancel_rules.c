@@ -297,8 +297,7 @@ Test(rules, r087_a_second_cancel_interrupts_the_cleanup)
 	assert_trace("cleaning | CancelledError(second)");
 }
 
-/* ---- of oneself
- * ------------------------------------------------------------------------------------ */
+/* ---- of oneself ------------------------------------------------------------------- */
 
 static bool cancel_self(const char *message)
 {

@@ -33,8 +33,7 @@ Test(scenarios, s13_cancel_before_start)
 	assert_trace("True False False 1 | await CancelledError(m) | True False");
 }
 
-/* ---- S14, S15: while it awaits a future
- * ---------------------------------------------------------- */
+/* ---- S14, S15: while it awaits a future ------------------------------------------- */
 
 static intptr_t s14_worker(void *future)
 {
@@ -104,8 +103,7 @@ Test(scenarios, s15_cancel_twice_before_delivery_is_one_exception)
 	assert_trace("True True | 1st CancelledError(a) 2 | survived a checkpoint | ok False 2");
 }
 
-/* ---- S17: swallowed
- * ---------------------------------------------------------------------------------- */
+/* ---- S17: swallowed --------------------------------------------------------------- */
 
 CORO(s17_worker)
 {
@@ -143,8 +141,7 @@ Test(scenarios, s17_cancellation_is_edge_triggered)
 	assert_trace("swallowed 0 1 | swallowed 1 2 | uncancel 1 0 0 | finished False 0");
 }
 
-/* ---- S21: made by hand
- * ---------------------------------------------------------------------------------- */
+/* ---- S21: made by hand ------------------------------------------------------------ */
 
 CORO(s21_worker)
 {

@@ -192,8 +192,7 @@ Test(scenarios, s43_run_cancels_leftovers_and_reports)
 	             "KNIT_ERUNNING | KNIT_ERUNNING | KNIT_ENOLOOP | None");
 }
 
-/* ---- S45: callbacks that fail
- * -------------------------------------------------------------------- */
+/* ---- S45: callbacks that fail ----------------------------------------------------- */
 
 static void s45_bad(void *loop)
 {
@@ -233,8 +232,7 @@ Test(scenarios, s45_callback_exception_does_not_stop_loop)
 	             "broken handler survived");
 }
 
-/* ---- S55: signals
- * ---------------------------------------------------------------------------------- */
+/* ---- S55: signals ----------------------------------------------------------------- */
 
 static knit_future *s55_event;
 
@@ -271,8 +269,7 @@ Test(scenarios, s55_signal_handler)
 	assert_trace("not yet | handler in loop None | got | True False | EINVAL | EINVAL");
 }
 
-/* ---- S68: a task that spins
- * ------------------------------------------------------------------------- */
+/* ---- S68: a task that spins ------------------------------------------------------- */
 
 static int s68_stop;
 

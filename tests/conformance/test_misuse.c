@@ -368,8 +368,7 @@ Test(misuse, so_does_a_post_that_completes_one_while_the_loop_is_closed)
 	knit_loop_unref(loop);
 }
 
-/* ---- the text of a cancellation
- * ------------------------------------------------------------------ */
+/* ---- the text of a cancellation --------------------------------------------------- */
 
 CORO(fail_cancelled_with_a_request_pending)
 {

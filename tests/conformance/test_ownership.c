@@ -183,8 +183,7 @@ Test(ownership, the_value_of_a_task_goes_the_same_ways)
 	run(values_of_tasks);
 }
 
-/* ---- arguments
- * ----------------------------------------------------------------------------------- */
+/* ---- arguments -------------------------------------------------------------------- */
 
 CORO(arguments)
 {
@@ -261,8 +260,7 @@ Test(ownership, an_argument_stays_the_callers_when_creation_fails)
 	run(refused_creation);
 }
 
-/* ---- references that await consumes
- * --------------------------------------------------------------- */
+/* ---- references that await consumes ----------------------------------------------- */
 
 static knit_future *victim;
 static intptr_t awaited_in_callback;
@@ -314,8 +312,7 @@ Test(ownership, suspending_outside_a_task_fails_and_await_consumes_all_the_same)
 	assert_trace("callback");
 }
 
-/* ---- codes
- * -------------------------------------------------------------------------------------------- */
+/* ---- codes ------------------------------------------------------------------------ */
 
 CORO(codes)
 {

@@ -264,8 +264,7 @@ Test(remote_ownership, a_loop_may_be_given_work_while_its_thread_starts)
 	}
 }
 
-/* ---- knit_run_on
- * ------------------------------------------------------------------------------------ */
+/* ---- knit_run_on ------------------------------------------------------------------ */
 
 static intptr_t fail_remotely(void *unused)
 {

@@ -97,8 +97,7 @@ Test(rules, r066_the_name_is_set_before_the_first_step)
 	assert_trace("early");
 }
 
-/* ---- awaiting each other
- * ------------------------------------------------------------------------- */
+/* ---- awaiting each other ---------------------------------------------------------- */
 
 CORO(await_self)
 {
@@ -201,8 +200,7 @@ Test(rules, r070_a_cancellation_made_by_hand_cancels_without_a_request)
 	run(self_made);
 }
 
-/* ---- whose it is
- * ----------------------------------------------------------------------------------- */
+/* ---- whose it is ------------------------------------------------------------------ */
 
 static int finished;
 

@@ -194,8 +194,7 @@ Test(scenarios, s12_future_state_errors)
 	             "KNIT_EINVALIDSTATE | EINVAL EINVAL");
 }
 
-/* ---- S44: what nobody retrieves
- * ------------------------------------------------------------------ */
+/* ---- S44: what nobody retrieves --------------------------------------------------- */
 
 static void s44_handler(knit_loop *loop, const knit_exception_context *context, void *arg)
 {
@@ -253,8 +252,7 @@ Test(scenarios, s44_never_retrieved)
 	             "unretrieved result / pending future: silent");
 }
 
-/* ---- S47: which tasks there are
- * --------------------------------------------------------------------- */
+/* ---- S47: which tasks there are --------------------------------------------------- */
 
 CALLBACK(s47_callback)
 {
@@ -291,8 +289,7 @@ Test(scenarios, s47_current_task_and_all_tasks)
 	assert_trace("in task True | 2 | in callback None 2 | 1 False");
 }
 
-/* ---- S50: threads
- * --------------------------------------------------------------------------------------- */
+/* ---- S50: threads ----------------------------------------------------------------- */
 
 static knit_loop *s50_loop;
 static knit_future *s50_future;
@@ -384,8 +381,7 @@ Test(scenarios, s50_threadsafe)
 	             "[0, 'KeyError(r)', 'timeout:TimeoutError', False, True] | KNIT_ECLOSED");
 }
 
-/* ---- S74: what an await costs, in passes
- * ------------------------------------------------------------------ */
+/* ---- S74: what an await costs, in passes ------------------------------------------ */
 
 static int s74_n;
 static bool s74_stop;

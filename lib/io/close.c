@@ -123,6 +123,12 @@ static int ask(struct knit_loop *loop, void *arg)
 	return error == 0 && ops && !kn_list_empty(ops) ? -KNIT_ENOTASK : error;
 }
 
+static int end_half_done(struct knit_loop *loop, void *arg)
+{
+	kn_operation_end_half_done(loop, *(int *)arg);
+	return 0;
+}
+
 int knit_close(int fd)
 {
 	struct knit_loop *loop = kn_self.loop;
@@ -147,6 +153,10 @@ int knit_close(int fd)
 	}
 	if (error < 0)
 		return error;
+	if (loop)
+		kn_operation_end_half_done(loop, fd);
+	else
+		(void)kn_registry_ask(end_half_done, &fd);
 	/* Linux closes the descriptor whatever it says; EINTR means nothing then. */
 	return close(fd) < 0 && errno != EINTR ? kn_fail(-errno) : 0;
 }

@@ -9,15 +9,31 @@
  *   anything else            it is what happened, and is returned; the request stays pending and
  *                            is delivered at the next suspension, if it was not taken back
  *
+ * Some calls begin another operation when one has ended: what was interrupted is done anew, and a
+ * send that ended half way goes on. Between the two nothing is in flight, and until the task has
+ * its step somebody may close the descriptor, and somebody open another with its number. So these
+ * operations are on a list of the loop meanwhile, for knit_close() to find.
+ *
  * A request that is pending when a call begins is delivered before the kernel is asked: else a
  * peer that always has data could keep a task from ever being cancelled. */
 #include "io/operation.h"
 #include "io/close.h"
 
+/* A worker thread of the kernel that gets a signal says EINTR, or, where it meant to start the
+ * system call anew, a code that no system call shows (ERESTARTSYS and its neighbours). */
+static bool interrupted(intptr_t result)
+{
+	return result == -EINTR || (result <= -512 && result >= -516);
+}
+
 static void operation_complete(struct kn_op *op)
 {
 	struct kn_operation *operation = kn_container_of(op, struct kn_operation, op);
+	bool half = op->result > 0 ? (size_t)op->result < operation->wanted
+	                           : interrupted(op->result);
 
+	if (kn_unlikely(half))
+		kn_list_add_tail(&operation->task->future.loop->half_done, &operation->half);
 	kn_task_wake(operation->task, op->result, NULL);
 	if (kn_unlikely(operation->closer != NULL))
 		kn_task_wake(operation->closer, 0, NULL);
@@ -50,11 +66,14 @@ struct kn_operation *kn_operation_of(struct kn_op *op)
 	                                          : NULL;
 }
 
-/* A worker thread of the kernel that gets a signal says EINTR, or, where it meant to start the
- * system call anew, a code that no system call shows (ERESTARTSYS and its neighbours). */
-static bool interrupted(intptr_t result)
+void kn_operation_end_half_done(struct knit_loop *loop, int fd)
 {
-	return result == -EINTR || (result <= -512 && result >= -516);
+	kn_list_for_each (node, &loop->half_done) {
+		struct kn_operation *operation = kn_list_entry(node, struct kn_operation, half);
+
+		if (operation->op.fd == fd)
+			operation->closed = true;
+	}
 }
 
 /* What the kernel said after the operation was to be ended early. */
@@ -107,11 +126,13 @@ intptr_t kn_operation_run(struct kn_operation *operation)
 	operation->task = task;
 	operation->wait.cancel = operation_cancel;
 	op->complete = operation_complete;
+	kn_list_init(&operation->half);
 	do {
 		error = kn_engine_submit(task->future.loop->engine, op);
 		if (kn_unlikely(error < 0))
 			return error;
 		result = kn_task_park(task, &operation->wait);
+		kn_list_del(&operation->half);
 		if (kn_unlikely(operation->cancelled || operation->closed || result == -ECANCELED))
 			return settle(operation, result);
 	} while (kn_unlikely(interrupted(result)));

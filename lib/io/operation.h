@@ -13,6 +13,8 @@ struct kn_operation {
 	struct kn_wait wait;
 	struct kn_task *task;   /* borrowed; NULL: nobody waits yet */
 	struct kn_task *closer; /* borrowed: waits in knit_close() for this to end */
+	size_t wanted;          /* with fewer bytes the call begins another operation */
+	struct kn_list half;    /* loop->half_done, while that one is still to be begun */
 	bool cancelled;         /* on behalf of the task */
 	bool closed;            /* on behalf of knit_close() */
 };
@@ -25,6 +27,9 @@ intptr_t kn_operation_run(struct kn_operation *operation);
 /* Asks the kernel to end @op early. Between the passes of a hosted loop nobody would hand the
  * kernel that request: the host is told to come. */
 void kn_operation_end(struct knit_loop *loop, struct kn_op *op);
+
+/* @fd is about to be closed: calls whose operation has ended begin no other one on it. */
+void kn_operation_end_half_done(struct knit_loop *loop, int fd);
 
 /* The operation that @op belongs to, NULL if it is not a task's. */
 struct kn_operation *kn_operation_of(struct kn_op *op);

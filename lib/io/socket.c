@@ -46,18 +46,23 @@ intptr_t knit_sock_recv_into(int, void *, size_t) __attribute__((alias("knit_soc
 
 /* The kernel itself goes on until all is taken (MSG_WAITALL); what it takes in part, because of a
  * cancellation or an error, is a success. */
-static intptr_t send_some(int fd, const char *buffer, size_t size)
+static intptr_t send_some(int fd, const char *buffer, size_t size, bool *ret_closed)
 {
 	struct kn_operation operation = {
-	        .op = {
-	                .opcode = KN_OP_SEND,
-	                .fd = fd,
-	                .address = (void *)buffer,
-	                .length = size < KN_IO_MAX ? (uint32_t)size : KN_IO_MAX,
-	                .flags = MSG_WAITALL,
-	        }};
+	        .op =
+	                {
+	                        .opcode = KN_OP_SEND,
+	                        .fd = fd,
+	                        .address = (void *)buffer,
+	                        .length = size < KN_IO_MAX ? (uint32_t)size : KN_IO_MAX,
+	                        .flags = MSG_WAITALL,
+	                },
+	        .wanted = size,
+	};
+	intptr_t r = kn_operation_run(&operation);
 
-	return kn_operation_run(&operation);
+	*ret_closed = operation.closed;
+	return r;
 }
 
 /* A cancellation that was delivered although bytes had been sent before: it waits for the next
@@ -73,13 +78,15 @@ static void put_back_cancel(struct kn_task *task)
 
 intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
 {
+	bool closed = false;
 	size_t sent = 0;
 	intptr_t r;
 
 	if (fd < 0)
 		return -EBADF;
-	while (sent < size) {
-		r = send_some(fd, (const char *)buffer + sent, size - sent);
+	/* Once it was closed the number may be another descriptor's. */
+	while (sent < size && !closed) {
+		r = send_some(fd, (const char *)buffer + sent, size - sent, &closed);
 		if (kn_unlikely(r <= 0)) {
 			if (!sent)
 				return r;

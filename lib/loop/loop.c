@@ -30,6 +30,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_list_init(&loop->registry);
 	kn_list_init(&loop->owned_fds);
 	kn_list_init(&loop->closing_fds);
+	kn_list_init(&loop->half_done);
 	kn_heap_init(&loop->timers);
 	kn_inbox_init(&loop->inbox);
 	kn_slab_init(&loop->callbacks, sizeof(struct kn_callback), NULL, 0);

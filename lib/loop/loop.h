@@ -109,6 +109,7 @@ struct knit_loop {
 	/* the io layer's: see lib/io/close.h */
 	struct kn_list owned_fds;                    /* listeners and the like */
 	struct kn_list closing_fds;                  /* that a task is closing */
+	struct kn_list half_done;                    /* operations: see lib/io/operation.h */
 	void (*close_owned)(struct knit_loop *loop); /* releases what is owned */
 
 	knit_exception_handler *exception_handler;

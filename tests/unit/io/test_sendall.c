@@ -263,6 +263,66 @@ Test(io_sendall, knit_close_half_way_says_how_many_bytes_went, .init = make_larg
 	free(large);
 }
 
+static bool four_and_tell(void *arg, const struct kn_op *op, int *result)
+{
+	if (op->opcode == KN_OP_SEND && *result > 4) {
+		*result = 4;
+		*(bool *)arg = true;
+	}
+	return true;
+}
+
+/* The kernel's worker was disturbed: the call begins anew. */
+static bool interrupt_and_tell(void *arg, const struct kn_op *op, int *result)
+{
+	if (op->opcode == KN_OP_SEND) {
+		*result = -EINTR;
+		*(bool *)arg = true;
+	}
+	return true;
+}
+
+/* The first piece went, and before the sender's step comes this one, which closes the descriptor
+ * and opens another with the same number: the second piece is not for that one. */
+static intptr_t number_reused(void *arg)
+{
+	bool told = false;
+	char some[9] = "";
+	int pair[2], other[2];
+	struct rig_call call = {.make = rig_sendall, .buffer = some, .size = sizeof(some)};
+	const struct kn_engine_faults faults = {
+	        .completion = arg ? interrupt_and_tell : four_and_tell, .arg = &told};
+	knit_task *task;
+
+	rig_pair(AF_UNIX, pair);
+	rig_pair(AF_UNIX, other);
+	kn_engine_set_faults(rig_engine(), &faults);
+	call.fd = pair[0];
+	task = rig_start(&call);
+	rig_until(&told);
+	kn_engine_set_faults(rig_engine(), NULL);
+	cr_assert_not(call.done);
+	cr_assert_eq(knit_close(pair[0]), 0);
+	cr_assert_eq(dup2(other[0], pair[0]), pair[0]);
+	rig_finish(task);
+	cr_assert_eq(call.result, arg ? -EBADF : 4, "%ld", (long)call.result);
+	cr_assert_eq(call.next, 0);
+	cr_assert_eq(rig_drain(other[1]), 0, "bytes went to another's descriptor");
+	rig_close_all(pair, 2);
+	rig_close_all(other, 2);
+	return 0;
+}
+
+Test(io_sendall, knit_close_between_its_pieces_keeps_it_off_a_reused_number)
+{
+	rig_run(number_reused, NULL);
+}
+
+Test(io_sendall, knit_close_keeps_a_call_that_begins_anew_off_a_reused_number)
+{
+	rig_run(number_reused, (void *)1);
+}
+
 /* ---- all of it ---- */
 
 static intptr_t slow_reader(void *arg)

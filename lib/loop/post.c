@@ -123,11 +123,10 @@ static struct callback_post *node_new(struct knit_loop *loop)
 	struct kn_post *post = kn_self.post_cache;
 
 	if (!post && atomic_load_explicit(&loop->returned, memory_order_relaxed)) {
-		if (kn_unlikely(!kn_self.exit_armed)) {
-			pthread_once(&once, register_free_cache);
-			if (kn_thread_arm_exit() < 0)
-				return kn_malloc(sizeof(struct callback_post));
-		}
+		/* A thread may be armed already, by a loop of its own. */
+		pthread_once(&once, register_free_cache);
+		if (kn_thread_arm_exit() < 0)
+			return kn_malloc(sizeof(struct callback_post));
 		post = atomic_exchange_explicit(&loop->returned, NULL, memory_order_acquire);
 	}
 	if (!post)

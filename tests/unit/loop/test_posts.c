@@ -195,3 +195,62 @@ Test(posts, posts_made_at_the_end_of_a_thread_leave_nothing_either, .init = setu
 	knit_loop_unref(own);
 	worker_stop(&worker);
 }
+
+/* ---- threads that have loops of their own ---- */
+
+static pthread_key_t late;
+static pthread_barrier_t both;
+static atomic_int kept; /* 1: the thread's end left its supply, -1: it did not */
+
+/* The second time is after the library's own destructor, whichever of them comes first. */
+static void look_late(void *times)
+{
+	if ((intptr_t)times < 2)
+		pthread_setspecific(late, (void *)((intptr_t)times + 1));
+	else
+		atomic_store(&kept, kn_self.post_cache ? 1 : -1);
+}
+
+static void meet(void *unused)
+{
+	(void)unused;
+	pthread_barrier_wait(&both);
+}
+
+static void nothing(void *unused)
+{
+	(void)unused;
+}
+
+static void *post_beside_an_own_loop(void *loop)
+{
+	knit_loop *own = knit_loop_new();
+
+	for (int i = 0; i < 3000; i++)
+		cr_expect_eq(knit_loop_call_soon_threadsafe(loop, nothing, NULL), 0);
+	cr_expect_eq(knit_loop_call_soon_threadsafe(loop, meet, NULL), 0);
+	pthread_barrier_wait(&both);
+	/* The loop has nodes to give away by now, and each look takes all there are. */
+	for (int i = 0; i < 3000 && !kn_self.post_cache; i++)
+		cr_expect_eq(knit_loop_call_soon_threadsafe(loop, nothing, NULL), 0);
+	cr_expect_not_null(kn_self.post_cache);
+	pthread_setspecific(late, (void *)1);
+	cr_expect_eq(knit_loop_stop_threadsafe(loop), 0);
+	knit_loop_unref(own);
+	return NULL;
+}
+
+Test(posts, a_thread_with_a_loop_of_its_own_leaves_no_nodes_behind)
+{
+	knit_loop *loop = knit_loop_new();
+	pthread_t thread;
+
+	cr_assert_eq(pthread_key_create(&late, look_late), 0);
+	pthread_barrier_init(&both, NULL, 2);
+	thread = rig_thread(post_beside_an_own_loop, loop);
+	cr_assert_eq(knit_loop_run_forever(loop), 0);
+	rig_join(thread);
+	cr_assert_eq(atomic_load(&kept), -1);
+	pthread_barrier_destroy(&both);
+	knit_loop_unref(loop);
+}

@@ -82,7 +82,8 @@ KNIT_API int knit_concurrent_future_set_exception(knit_concurrent_future *future
  * Units: @timeout in ns; <= 0: do not wait; KNIT_FOREVER: no limit.  Returns: the outcome.
  * Errors: its outcome; -ETIMEDOUT: not done in time (or it failed so: ask
  *   knit_concurrent_future_done()); -EDEADLK: not done, and the calling thread is that of the
- *   loop that must complete it; -KNIT_ECLOSED: that loop closed first.
+ *   loop that must complete it; -KNIT_ECLOSED: that loop closed first, or is the parent's of a
+ *   fork().
  * Thread: any.  Suspends: no; blocks.  Ownership: none. */
 KNIT_API intptr_t knit_concurrent_future_result(knit_concurrent_future *future, int64_t timeout);
 

@@ -184,7 +184,7 @@ static struct timespec after(int64_t delay)
 	return t;
 }
 
-/* 0, -ETIMEDOUT, or -EDEADLK. Locked. */
+/* 0, -ETIMEDOUT, -EDEADLK, or -KNIT_ECLOSED. Locked. */
 static int wait_until_done(knit_concurrent_future *future, int64_t timeout)
 {
 	struct timespec deadline;
@@ -192,6 +192,10 @@ static int wait_until_done(knit_concurrent_future *future, int64_t timeout)
 
 	if (future->done)
 		return 0;
+	/* A loop completes all of them before it is closed; but in the child of a fork() it is
+	 * closed with nobody left to do so. */
+	if (future->source && knit_loop_is_closed(future->source->loop))
+		return -KNIT_ECLOSED;
 	if (timeout <= 0)
 		return -ETIMEDOUT;
 	if (future->source && kn_loop_is_mine(future->source->loop))

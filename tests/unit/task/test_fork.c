@@ -233,3 +233,22 @@ Test(fork_task, a_task_that_unwinds_in_close_may_fork, .init = skip_with_tsan)
 	knit_task_unref(task);
 	knit_loop_unref(forking.loop);
 }
+
+Test(fork_task, a_child_does_not_wait_for_what_only_the_parent_can_complete)
+{
+	knit_loop *loop = knit_loop_new();
+	knit_concurrent_future *future = knit_run_coroutine_threadsafe(loop, nothing, (void *)3);
+	pid_t child = rig_fork();
+
+	if (child == 0) {
+		child_check(knit_concurrent_future_result(future, KNIT_S) == -KNIT_ECLOSED);
+		child_check(!knit_concurrent_future_done(future));
+		child_done();
+	}
+	rig_wait_child(child);
+	cr_assert_eq(knit_loop_run_once(loop, 0), 1);
+	cr_assert_geq(knit_loop_run_once(loop, 0), 0);
+	cr_assert_eq(knit_concurrent_future_result(future, 0), 3);
+	knit_concurrent_future_unref(future);
+	knit_loop_unref(loop);
+}

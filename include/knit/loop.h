@@ -295,8 +295,8 @@ typedef void knit_exception_handler(knit_loop *loop, const knit_exception_contex
  * NULL restores knit_loop_default_exception_handler(). It may not suspend.
  *
  * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD.
- * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until the loop is closed or
- *   another handler is set. */
+ * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until another handler is set, or
+ *   the loop is closed, which restores the default. */
 KNIT_API int knit_loop_set_exception_handler(knit_loop *loop, knit_exception_handler *handler,
                                              void *arg);
 

@@ -251,7 +251,8 @@ KNIT_API int knit_future_exception(knit_future *future, const char **ret_message
  *
  * Units: none.  Returns: 0.  Errors: -ENOMEM; -KNIT_ECLOSED; -KNIT_EWRONGTHREAD.
  * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until the callback has run, was
- *   removed, or @future was freed without being done; @future stays until the callback ran. */
+ *   removed, @future was freed without being done, or the loop is closed, which drops the
+ *   callback; @future stays until the callback ran. */
 KNIT_API int knit_future_add_done_callback(knit_future *future, knit_done_callback *callback,
                                            void *arg);
 

@@ -136,6 +136,10 @@ static int close_now(struct knit_loop *loop)
 	left = release_kernel(loop, deadline);
 	kn_heap_done(&loop->timers);
 	kn_heap_init(&loop->timers);
+	/* Its argument may be gone from here on: what a last reference to a future still tells
+	 * goes to stderr. */
+	loop->exception_handler = NULL;
+	loop->exception_arg = NULL;
 	kn_self.loop = before.loop;
 	kn_self.task = before.task;
 	kn_self.message = before.message;

@@ -164,8 +164,8 @@ static void registration_notify(struct kn_waiter *waiter, knit_future *future)
 {
 	struct done_callback *registration = kn_container_of(waiter, struct done_callback, waiter);
 
-	/* A closed loop runs nothing any more. */
-	if (kn_unlikely(future->loop->phase == KN_CLOSED)) {
+	/* A loop that is being closed runs no callbacks any more. */
+	if (kn_unlikely(future->loop->phase != KN_OPEN)) {
 		registration_free(registration);
 		return;
 	}

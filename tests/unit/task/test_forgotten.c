@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include "knit.h"
+#include "loop/loop.h"
 #include "test.h"
 
 struct reports {
@@ -114,4 +115,69 @@ Test(forgotten, no_loop_is_an_error_or_the_running_one)
 	cr_assert_eq(knit_loop_set_exception_handler(NULL, NULL, NULL), -KNIT_ENOLOOP);
 	cr_assert_not(knit_loop_is_running(NULL));
 	cr_assert_not(knit_concurrent_future_cancel(NULL));
+}
+
+/* ---- what happens in, and after, the last report of a close ---- */
+
+static void complete_it(knit_loop *loop, const knit_exception_context *context, void *future)
+{
+	(void)loop;
+	(void)context;
+	cr_expect_eq(knit_future_set_result(future, 1), 0);
+}
+
+static void never(knit_future *future, void *arg)
+{
+	(void)future;
+	(void)arg;
+	cr_expect(false, "a loop that is being closed runs no callbacks");
+}
+
+struct pair {
+	knit_future *future;
+	knit_task *task;
+};
+
+static intptr_t make_pair(void *arg)
+{
+	struct pair *pair = arg;
+
+	pair->future = knit_future_new();
+	pair->task = knit_create_task(fail, NULL);
+	cr_assert_eq(knit_future_add_done_callback(pair->future, never, NULL), 0);
+	return knit_sleep(0) + knit_sleep(0);
+}
+
+Test(forgotten, a_future_that_the_last_report_completes_is_freed_all_the_same)
+{
+	knit_loop *loop = knit_loop_new();
+	struct pair pair;
+
+	cr_assert_eq(knit_loop_run_until_complete(loop, make_pair, &pair), 0);
+	knit_loop_set_exception_handler(loop, complete_it, pair.future);
+	cr_assert_eq(knit_loop_close(loop), 0);
+	cr_assert(knit_future_done(pair.future));
+	knit_task_unref(pair.task);
+	cr_assert_eq(loop->futures.live, 1);
+	knit_future_unref(pair.future);
+	cr_assert_eq(loop->futures.live, 0);
+	cr_assert_eq(loop->done_callbacks.live, 0);
+	knit_loop_unref(loop);
+}
+
+Test(forgotten, a_failure_after_the_close_does_not_go_to_a_handler_of_before)
+{
+	struct reports reports = {0};
+	knit_loop *loop = knit_loop_new();
+	struct pair pair;
+
+	cr_assert_eq(knit_loop_run_until_complete(loop, make_pair, &pair), 0);
+	cr_assert_eq(knit_task_result(pair.task), -EIO);
+	knit_task_unref(pair.task);
+	knit_loop_set_exception_handler(loop, keep_report, &reports);
+	cr_assert_eq(knit_future_set_exception(pair.future, ENOSPC, "too late"), 0);
+	cr_assert_eq(knit_loop_close(loop), 0);
+	knit_future_unref(pair.future);
+	cr_assert_eq(reports.count, 0, "its argument may be gone");
+	knit_loop_unref(loop);
 }

@@ -161,10 +161,11 @@ Test(remote, the_value_of_one_that_refused_to_be_cancelled_is_freed, .init = set
 
 Test(remote, cancelled_at_any_moment_all_is_freed_once, .init = setup)
 {
-	int rounds = (int)test_scale(2000, 500, 500, 50), won = 0;
+	int rounds = (int)test_scale(2000, 500, 500, 50);
 
 	for (int i = 0; i < rounds; i++) {
-		struct job job = {.returns = 5, .passes = i % 4};
+		/* Every fifth one does not end by itself: there the request always comes in time. */
+		struct job job = {.returns = 5, .passes = i % 5 == 4 ? 1001 : i % 5};
 		knit_concurrent_future *future = start(worker.loop, &job);
 		intptr_t outcome;
 		int freed = atomic_load(&values_freed);
@@ -175,7 +176,7 @@ Test(remote, cancelled_at_any_moment_all_is_freed_once, .init = setup)
 		cancelled = knit_concurrent_future_cancel(future);
 		outcome = knit_concurrent_future_result(future, KNIT_FOREVER);
 		cr_assert_eq(outcome, cancelled ? -KNIT_ECANCELLED : 5);
-		won += cancelled;
+		cr_assert(cancelled || i % 5 != 4);
 		settle(worker.loop);
 		settle(worker.loop);
 		knit_concurrent_future_unref(future);
@@ -183,7 +184,6 @@ Test(remote, cancelled_at_any_moment_all_is_freed_once, .init = setup)
 		cr_assert_leq(atomic_load(&job.started), 1);
 		cr_assert_leq(atomic_load(&values_freed) - freed, cancelled ? 1 : 0);
 	}
-	cr_assert_gt(won, 0);
 	worker_stop(&worker);
 }
 

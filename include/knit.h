@@ -2,11 +2,12 @@
 /* knit.h - asyncio for C: everything. Each header below is the manual of its subject. */
 #ifndef KNIT_H
 #define KNIT_H
-#include <knit/error.h>  /* outcomes, codes, messages; how to read the manual */
-#include <knit/time.h>   /* nanoseconds */
-#include <knit/loop.h>   /* the loop of a thread: running, callbacks, timers, signals */
-#include <knit/task.h>   /* futures and tasks */
-#include <knit/thread.h> /* what other threads may do: posts, concurrent futures, knit_run_on() */
-#include <knit/socket.h> /* sockets and listeners */
-#include <knit/file.h>   /* open, read, write, poll, close */
+#include <knit/error.h>   /* outcomes, codes, messages; how to read the manual */
+#include <knit/time.h>    /* nanoseconds */
+#include <knit/loop.h>    /* the loop of a thread: running, callbacks, timers, signals */
+#include <knit/task.h>    /* futures and tasks */
+#include <knit/timeout.h> /* deadlines; parts of a task that can be cancelled by themselves */
+#include <knit/thread.h>  /* what other threads may do: posts, concurrent futures, knit_run_on() */
+#include <knit/socket.h>  /* sockets and listeners */
+#include <knit/file.h>    /* open, read, write, poll, close */
 #endif

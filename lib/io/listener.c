@@ -363,7 +363,7 @@ static int wait_for_one(knit_listener *listener, struct kn_task *task)
 
 	listener->taken = 0;
 	kn_list_add_tail(&listener->waiters, &waiter.link);
-	if (!task->must_cancel)
+	if (!kn_task_is_cancelled(task))
 		arm(listener);
 	/* If that failed the task is ready already. A request from before ends the wait as it
 	 * begins. */
@@ -372,6 +372,10 @@ static int wait_for_one(knit_listener *listener, struct kn_task *task)
 	 * pending; one that came after another request is the same cancellation. */
 	if (outcome == -KNIT_ECANCELLED && task->must_cancel)
 		return kn_task_take_cancel(task);
+	if (outcome == -KNIT_ECANCELLED)
+		kn_task_delivered(task);
+	else
+		kn_task_keep_cancel(task);
 	return outcome;
 }
 
@@ -384,7 +388,7 @@ static int next_connection(knit_listener *listener)
 		return error;
 	if (listener->loop != kn_self.loop)
 		return -KNIT_EWRONGTHREAD;
-	if (task->must_cancel || (listener->count == 0 && !listener->error))
+	if (kn_task_is_cancelled(task) || (listener->count == 0 && !listener->error))
 		return wait_for_one(listener, task);
 	if (listener->count == 0) {
 		/* Whoever asks again and again must not keep the loop for itself. */

@@ -100,7 +100,7 @@ static int check_entry(struct kn_task *task, int fd)
 	bool closing = kn_is_closing(loop, fd);
 	int r;
 
-	if (!task->must_cancel && !closing)
+	if (!kn_task_is_cancelled(task) && !closing)
 		return 0;
 	r = knit_sleep(0);
 	if (r < 0)
@@ -119,7 +119,8 @@ intptr_t kn_operation_run(struct kn_operation *operation)
 
 	if (kn_unlikely(!task))
 		return error;
-	if (kn_unlikely(task->must_cancel || !kn_list_empty(&task->future.loop->closing_fds)))
+	if (kn_unlikely(kn_task_is_cancelled(task) ||
+	                !kn_list_empty(&task->future.loop->closing_fds)))
 		error = check_entry(task, op->fd);
 	if (kn_unlikely(error < 0))
 		return error;

@@ -24,7 +24,8 @@ intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
 
 	task->wait = wait;
 	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
-	if (kn_unlikely(task->must_cancel) && wait && wait->cancel(wait, task->cancel_message))
+	if (kn_unlikely(kn_task_is_cancelled(task)) && wait &&
+	    wait->cancel(wait, task->cancel_message))
 		task->must_cancel = false;
 	kn_task_leave(task);
 	outcome = task->wake_outcome;
@@ -38,6 +39,7 @@ intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
 int kn_task_take_cancel(struct kn_task *task)
 {
 	task->must_cancel = false;
+	kn_task_delivered(task);
 	kn_message_record(task->cancel_message);
 	task->cancel_message = NULL;
 	return -KNIT_ECANCELLED;
@@ -47,12 +49,13 @@ intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
 {
 	intptr_t outcome = kn_task_park(task, wait);
 
-	if (kn_likely(!task->must_cancel))
-		return outcome;
-	if (outcome != -KNIT_ECANCELLED)
+	if (kn_unlikely(task->must_cancel) && outcome != -KNIT_ECANCELLED)
 		return kn_task_take_cancel(task);
-	/* Cancelled already: the second request is delivered with the first, whose text it is. */
+	/* Cancelled already: a second request is delivered with the first, whose text it is. And
+	 * what went to the awaited task or future has been dealt with there. */
 	task->must_cancel = false;
+	if (kn_unlikely(task->requests))
+		kn_task_delivered(task);
 	return outcome;
 }
 
@@ -180,7 +183,7 @@ int knit_sleep(int64_t delay)
 	task = kn_task_current(&error);
 	if (kn_unlikely(!task))
 		return error;
-	task->wake_outcome = 0;
+	task->wake_outcome = kn_unlikely(task->interrupted) ? -KNIT_ECANCELLED : 0;
 	kn_loop_ready(task->future.loop, &task->ready);
 	return (int)kn_task_suspend(task, NULL);
 }

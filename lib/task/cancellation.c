@@ -5,7 +5,7 @@
  * else, and there to the wait itself. Each task on the way counts it. If the wait ends by it,
  * the wake-up brings -KNIT_ECANCELLED; if not (the task is ready, runs, or has not started) the
  * request stays in must_cancel until the next suspension. */
-#include "task/task.h"
+#include "task/scope.h"
 #include "base/alloc.h"
 
 static void keep_request(struct kn_task *task, struct kn_message *message)
@@ -15,13 +15,35 @@ static void keep_request(struct kn_task *task, struct kn_message *message)
 	task->cancel_message = kn_message_ref(message);
 }
 
-/* Where the request goes to; NULL for tasks that await each other in a circle. */
-static knit_future *leaf_of(knit_future *future)
+/* The scope that keeps a request of @from back, if there is one: the outermost with a shield. */
+static struct kn_scope *shield_of(const struct kn_task *task, const struct kn_scope *from)
+{
+	struct kn_scope *shield = NULL;
+
+	for (struct kn_scope *scope = task->scope; scope && scope != from; scope = scope->outer)
+		if (scope->shield)
+			shield = scope;
+	return shield;
+}
+
+static void hold_request(struct kn_scope *shield, struct kn_message *message)
+{
+	shield->held++;
+	kn_message_unref(shield->message);
+	shield->message = kn_message_ref(message);
+}
+
+/* Where the request goes to: past tasks that await another one, unless they are shielded. NULL for
+ * tasks that await each other in a circle. */
+static knit_future *leaf_of(knit_future *future, const struct kn_scope *from)
 {
 	uint32_t hops = 0;
 
 	/* What is awaited is not done: its completion would have ended the wait. */
 	while (future->is_task && kn_task_of(future)->awaited) {
+		if (kn_unlikely(kn_task_of(future)->scope) && shield_of(kn_task_of(future), from))
+			break;
+		from = NULL;
 		future = kn_task_of(future)->awaited;
 		if (++hops > future->loop->tasks.live)
 			return NULL;
@@ -38,32 +60,55 @@ static void break_circle(struct kn_task *task, struct kn_message *message)
 	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 }
 
+static void request_here(struct kn_task *task, struct kn_scope *from, struct kn_message *message)
+{
+	struct kn_scope *shield = kn_unlikely(task->scope) ? shield_of(task, from) : NULL;
+
+	task->cancelling++;
+	if (from)
+		from->own = true;
+	if (kn_unlikely(shield)) {
+		hold_request(shield, message);
+		return;
+	}
+	task->requests++;
+	if (!task->wait || !task->wait->cancel(task->wait, message))
+		keep_request(task, message);
+}
+
+/* @future is not done. @from: a scope of it that asks, NULL if somebody else does. */
+static void request(knit_future *future, struct kn_scope *from, struct kn_message *message)
+{
+	knit_future *leaf = leaf_of(future, from);
+
+	if (kn_unlikely(!leaf)) {
+		break_circle(kn_task_of(future), message);
+		return;
+	}
+	for (; future != leaf; future = kn_task_of(future)->awaited) {
+		kn_task_of(future)->cancelling++;
+		from = NULL;
+	}
+	if (leaf->is_task)
+		request_here(kn_task_of(leaf), from, message);
+	else
+		kn_future_complete(leaf, -KNIT_ECANCELLED, kn_message_ref(message));
+}
+
+void kn_task_request_cancel(struct kn_task *task, struct kn_scope *from, struct kn_message *message)
+{
+	request(&task->future, from, message);
+}
+
 bool kn_future_request_cancel(knit_future *future, struct kn_message *message)
 {
-	knit_future *leaf;
-	struct kn_task *task;
-
 	if (kn_future_is_done(future)) {
 		/* Counts as having seen a failure (rule 50); a value is still nobody's. */
 		if (knit_is_error(future->outcome))
 			future->retrieved = true;
 		return false;
 	}
-	leaf = leaf_of(future);
-	if (kn_unlikely(!leaf)) {
-		break_circle(kn_task_of(future), message);
-		return true;
-	}
-	for (; future != leaf; future = kn_task_of(future)->awaited)
-		kn_task_of(future)->cancelling++;
-	if (!leaf->is_task) {
-		kn_future_complete(leaf, -KNIT_ECANCELLED, kn_message_ref(message));
-		return true;
-	}
-	task = kn_task_of(leaf);
-	task->cancelling++;
-	if (!task->wait || !task->wait->cancel(task->wait, message))
-		keep_request(task, message);
+	request(future, NULL, message);
 	return true;
 }
 
@@ -80,6 +125,30 @@ bool knit_future_cancel(knit_future *future, const char *msg)
 	return accepted;
 }
 
+/* With the last one go those that have not been delivered. */
+void kn_task_uncancel(struct kn_task *task)
+{
+	if (task->cancelling == 0 || --task->cancelling > 0)
+		return;
+	task->must_cancel = false;
+	task->requests = 0;
+	for (struct kn_scope *scope = task->scope; scope; scope = scope->outer) {
+		scope->held = 0;
+		scope->own = false;
+	}
+}
+
+void kn_task_delivered(struct kn_task *task)
+{
+	task->requests = 0;
+	for (struct kn_scope *scope = task->scope; scope; scope = scope->outer) {
+		scope->merged = scope->merged || (scope->own && scope->earlier);
+		scope->own = scope->earlier = false;
+		if (scope->shield)
+			break; /* what is outside has been held */
+	}
+}
+
 int knit_task_uncancel(knit_task *future)
 {
 	struct kn_task *task;
@@ -90,8 +159,7 @@ int knit_task_uncancel(knit_task *future)
 	if (!future->is_task)
 		return -EINVAL;
 	task = kn_task_of(future);
-	if (task->cancelling > 0 && --task->cancelling == 0)
-		task->must_cancel = false;
+	kn_task_uncancel(task);
 	return (int)task->cancelling;
 }
 

@@ -183,6 +183,8 @@ intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_opti
 	(void)kn_task_park(task, &call.wait);
 	if (kn_unlikely(call.missed) && call.outcome != -KNIT_ECANCELLED)
 		kn_task_keep_cancel(task);
+	else if (!task->must_cancel)
+		kn_task_delivered(task); /* over there */
 	if (knit_is_error(call.outcome))
 		kn_message_record(call.message);
 	return call.outcome;

@@ -78,6 +78,10 @@ static void end(struct kn_task *task)
 	struct knit_loop *loop = task->future.loop;
 
 	if (kn_likely(task->returned)) {
+		if (kn_unlikely(task->scope))
+			kn_panic("the coroutine of the task '%s' returned inside a timeout, cancel "
+			         "scope or task group; leave it on every path",
+			         knit_task_get_name(&task->future));
 		kn_stack_put(loop->stacks, task->fiber.stack);
 		task->fiber.stack = NULL;
 		kn_task_finish(task, task->wake_outcome);

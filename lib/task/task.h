@@ -45,6 +45,8 @@ struct knit_future {
 /* Suspensions that a closing loop refuses a task before it gives up. */
 #define KN_REFUSALS_MAX 100
 
+struct kn_scope;
+
 struct kn_wait {
 	/* Ends the wait early if it can: true if a wake-up with -KNIT_ECANCELLED, or with what
 	 * happened before, is certain. False: the request stays pending in the task. */
@@ -62,8 +64,11 @@ struct kn_task {
 	struct kn_message *cancel_message; /* counted; of the pending request */
 	struct kn_waiter waiter;           /* while it awaits a future */
 	knit_future *awaited;              /* that future; borrowed from its frame */
-	unsigned cancelling;
-	bool must_cancel; /* a request that has not been delivered */
+	unsigned cancelling;               /* requests to cancel, less those that were taken back */
+	unsigned requests;                 /* of these, not delivered yet */
+	bool must_cancel;                  /* deliver them at the next suspension */
+	bool interrupted;       /* every suspension is to fail: a level scope was cancelled */
+	struct kn_scope *scope; /* the innermost; borrowed from its frame; NULL: none */
 	bool started, returned;
 	uint8_t refused; /* suspensions refused by a closing loop */
 	knit_coro *coro;
@@ -134,6 +139,11 @@ static inline intptr_t kn_future_retrieve(knit_future *future)
 
 /* Asks for cancellation, as Future.cancel() and Task.cancel() do. */
 bool kn_future_request_cancel(knit_future *future, struct kn_message *message);
+/* The same for a task that is not done, on behalf of one of its scopes. */
+void kn_task_request_cancel(struct kn_task *task, struct kn_scope *from,
+                            struct kn_message *message);
+/* Takes one request back. */
+void kn_task_uncancel(struct kn_task *task);
 
 /* Frees the registrations of a future that will never be done. */
 void kn_done_callbacks_free(knit_future *future);
@@ -195,6 +205,16 @@ intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait);
 /* Makes a waiting task ready. Consumes @message. */
 void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message);
 
+/* Is a suspension that begins now to fail? */
+static inline bool kn_task_is_cancelled(const struct kn_task *task)
+{
+	return task->must_cancel || task->interrupted;
+}
+
+/* The requests so far are dealt with: they came out of a suspension, or went to whatever the task
+ * waited for. */
+void kn_task_delivered(struct kn_task *task);
+
 /* Delivers a pending request: records its message and returns -KNIT_ECANCELLED. */
 int kn_task_take_cancel(struct kn_task *task);
 
@@ -202,7 +222,7 @@ int kn_task_take_cancel(struct kn_task *task);
  * if it was not taken back meanwhile. */
 static inline void kn_task_keep_cancel(struct kn_task *task)
 {
-	task->must_cancel = task->must_cancel || task->cancelling > 0;
+	task->must_cancel = task->must_cancel || task->requests > 0;
 }
 
 /* ---- the end of a loop --------------------------------------------------------------- */

@@ -8,7 +8,10 @@ task_sources = \
 	lib/task/object.c \
 	lib/task/run_on.c \
 	lib/task/runner.c \
+	lib/task/scope.c \
+	lib/task/scope.h \
 	lib/task/step.c \
 	lib/task/task.c \
 	lib/task/task.h \
-	lib/task/threadsafe.c
+	lib/task/threadsafe.c \
+	lib/task/timeout.c

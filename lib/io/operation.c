@@ -82,8 +82,10 @@ static intptr_t settle(struct kn_operation *operation, intptr_t result)
 	struct kn_task *task = operation->task;
 
 	if (result == -ECANCELED || interrupted(result)) {
+		if (operation->cancelled && operation->partial)
+			kn_task_keep_cancel(task);
 		if (operation->cancelled)
-			return kn_task_take_cancel(task);
+			return operation->partial ? -KNIT_ECANCELLED : kn_task_take_cancel(task);
 		return operation->closed ? -EBADF : -KNIT_ECLOSED;
 	}
 	/* Not taken back meanwhile by knit_task_uncancel(): it stays. */
@@ -119,6 +121,8 @@ intptr_t kn_operation_run(struct kn_operation *operation)
 
 	if (kn_unlikely(!task))
 		return error;
+	if (kn_unlikely(operation->partial && kn_task_is_cancelled(task)))
+		return -KNIT_ECANCELLED;
 	if (kn_unlikely(kn_task_is_cancelled(task) ||
 	                !kn_list_empty(&task->future.loop->closing_fds)))
 		error = check_entry(task, op->fd);

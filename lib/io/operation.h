@@ -15,6 +15,8 @@ struct kn_operation {
 	struct kn_task *closer; /* borrowed: waits in knit_close() for this to end */
 	size_t wanted;          /* with fewer bytes the call begins another operation */
 	struct kn_list half;    /* loop->half_done, while that one is still to be begun */
+	bool partial;           /* others before it had success, which the call will return: a
+	                         * cancellation ends it, but stays pending */
 	bool cancelled;         /* on behalf of the task */
 	bool closed;            /* on behalf of knit_close() */
 };

@@ -46,7 +46,7 @@ intptr_t knit_sock_recv_into(int, void *, size_t) __attribute__((alias("knit_soc
 
 /* The kernel itself goes on until all is taken (MSG_WAITALL); what it takes in part, because of a
  * cancellation or an error, is a success. */
-static intptr_t send_some(int fd, const char *buffer, size_t size, bool *ret_closed)
+static intptr_t send_some(int fd, const char *buffer, size_t size, bool partial, bool *ret_closed)
 {
 	struct kn_operation operation = {
 	        .op =
@@ -58,22 +58,12 @@ static intptr_t send_some(int fd, const char *buffer, size_t size, bool *ret_clo
 	                        .flags = MSG_WAITALL,
 	                },
 	        .wanted = size,
+	        .partial = partial,
 	};
 	intptr_t r = kn_operation_run(&operation);
 
 	*ret_closed = operation.closed;
 	return r;
-}
-
-/* A cancellation that was delivered although bytes had been sent before: it waits for the next
- * suspension, with its message. */
-static void put_back_cancel(struct kn_task *task)
-{
-	struct kn_message *before = task->cancel_message;
-
-	task->cancel_message = kn_message_ref(kn_message_recorded(-KNIT_ECANCELLED));
-	kn_message_unref(before);
-	kn_task_keep_cancel(task);
 }
 
 intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
@@ -86,14 +76,9 @@ intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
 		return -EBADF;
 	/* Once it was closed the number may be another descriptor's. */
 	while (sent < size && !closed) {
-		r = send_some(fd, (const char *)buffer + sent, size - sent, &closed);
-		if (kn_unlikely(r <= 0)) {
-			if (!sent)
-				return r;
-			if (r == -KNIT_ECANCELLED)
-				put_back_cancel(kn_task_of(kn_self.task));
-			break;
-		}
+		r = send_some(fd, (const char *)buffer + sent, size - sent, sent > 0, &closed);
+		if (kn_unlikely(r <= 0))
+			return sent ? (intptr_t)sent : r;
 		sent += (size_t)r;
 	}
 	return (intptr_t)sent;

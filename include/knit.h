@@ -7,6 +7,8 @@
 #include <knit/loop.h>    /* the loop of a thread: running, callbacks, timers, signals */
 #include <knit/task.h>    /* futures and tasks */
 #include <knit/timeout.h> /* deadlines; parts of a task that can be cancelled by themselves */
+#include <knit/sync.h>    /* locks, events, conditions, semaphores, barriers */
+#include <knit/queue.h>   /* queues between tasks */
 #include <knit/thread.h>  /* what other threads may do: posts, concurrent futures, knit_run_on() */
 #include <knit/socket.h>  /* sockets and listeners */
 #include <knit/file.h>    /* open, read, write, poll, close */

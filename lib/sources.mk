@@ -5,6 +5,7 @@ include $(top_srcdir)/lib/fiber/fiber.mk
 include $(top_srcdir)/lib/engine/engine.mk
 include $(top_srcdir)/lib/loop/loop.mk
 include $(top_srcdir)/lib/task/task.mk
+include $(top_srcdir)/lib/sync/sync.mk
 include $(top_srcdir)/lib/io/io.mk
 
 # Every object is compiled once, into a library that is not installed. Tests link it, so that
@@ -21,7 +22,8 @@ if FIBER_UCONTEXT
 libknit_core_la_SOURCES += $(fiber_ucontext_sources)
 endif
 if ENGINE
-libknit_core_la_SOURCES += $(engine_sources) $(loop_sources) $(task_sources) $(io_sources)
+libknit_core_la_SOURCES += $(engine_sources) $(loop_sources) $(task_sources) $(sync_sources) \
+	$(io_sources)
 libknit_core_la_LIBADD = $(URING_LIBS)
 
 lib_LTLIBRARIES = libknit.la
@@ -46,7 +48,9 @@ public_headers = \
 	include/knit/file.h \
 	include/knit/loop.h \
 	include/knit/macros.h \
+	include/knit/queue.h \
 	include/knit/socket.h \
+	include/knit/sync.h \
 	include/knit/task.h \
 	include/knit/thread.h \
 	include/knit/time.h \
@@ -54,4 +58,4 @@ public_headers = \
 
 EXTRA_DIST += lib/libknit.map include/knit.h $(public_headers) include/README.md lib/README.md \
 	lib/base/README.md lib/fiber/README.md lib/engine/README.md lib/loop/README.md \
-	lib/task/README.md lib/io/README.md
+	lib/task/README.md lib/sync/README.md lib/io/README.md

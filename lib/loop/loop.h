@@ -283,4 +283,7 @@ int kn_registry_ask(int (*ask)(struct knit_loop *loop, void *arg), void *arg);
 /* The open loop with this id if it is the calling thread's; panics if it is another's, NULL if
  * there is none. */
 struct knit_loop *kn_registry_find(uint32_t id, const char *function);
+/* Whose is the loop with this id? 0: the calling thread's; -KNIT_EWRONGTHREAD; -KNIT_ECLOSED: it is
+ * closed, or gone. */
+KN_NODISCARD int kn_registry_whose(uint32_t id);
 #endif

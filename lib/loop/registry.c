@@ -216,3 +216,21 @@ struct knit_loop *kn_registry_find(uint32_t id, const char *function)
 		kn_panic("%s(): the handle's loop belongs to another thread", function);
 	return found;
 }
+
+int kn_registry_whose(uint32_t id)
+{
+	int r = -KNIT_ECLOSED;
+
+	pthread_mutex_lock(&lock);
+	kn_list_for_each (node, &loops) {
+		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
+
+		if (loop->id != id)
+			continue;
+		if (!knit_loop_is_closed(loop))
+			r = kn_loop_check(loop);
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+	return r;
+}

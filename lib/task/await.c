@@ -94,7 +94,7 @@ static bool await_cancel(struct kn_wait *wait, struct kn_message *message)
 static struct kn_wait awaiting = {.cancel = await_cancel};
 
 /* 0 once @future is done, or why the outcome is not for the caller. */
-static int wait_for_future(struct kn_task *task, knit_future *future)
+int kn_task_await(struct kn_task *task, knit_future *future)
 {
 	task->waiter.notify = awaited_is_done;
 	kn_list_add_tail(&future->waiters, &task->waiter.link);
@@ -121,7 +121,7 @@ intptr_t knit_await(knit_future *future)
 	else if (!kn_future_is_done(future)) {
 		task = kn_task_current(&error);
 		if (task)
-			error = wait_for_future(task, future);
+			error = kn_task_await(task, future);
 	}
 	outcome = error < 0 ? error : kn_future_retrieve(future);
 	kn_future_release(future);

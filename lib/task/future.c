@@ -18,11 +18,12 @@ struct done_callback {
 
 /* ---- completion ---------------------------------------------------------------------- */
 
-void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message *message)
+static inline void complete(knit_future *future, enum kn_state state, intptr_t outcome,
+                            struct kn_message *message)
 {
 	future->outcome = outcome;
 	future->message = message;
-	future->state = outcome == -KNIT_ECANCELLED ? KN_CANCELLED : KN_FINISHED;
+	future->state = (uint8_t)state;
 	while (!kn_list_empty(&future->waiters)) {
 		struct kn_waiter *waiter = kn_list_entry(future->waiters.next, struct kn_waiter,
 		                                         link);
@@ -32,6 +33,17 @@ void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message
 	}
 }
 
+void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message *message)
+{
+	complete(future, outcome == -KNIT_ECANCELLED ? KN_CANCELLED : KN_FINISHED, outcome,
+	         message);
+}
+
+void kn_future_finish(knit_future *future, intptr_t outcome, struct kn_message *message)
+{
+	complete(future, KN_FINISHED, outcome, message);
+}
+
 /* May the caller complete @future? */
 static int check_settable(const knit_future *future)
 {
@@ -39,7 +51,7 @@ static int check_settable(const knit_future *future)
 
 	if (r < 0)
 		return r;
-	if (future->is_task)
+	if (future->is_task || future->is_derived)
 		return -EINVAL;
 	return kn_future_is_done(future) ? -KNIT_EINVALIDSTATE : 0;
 }
@@ -234,8 +246,12 @@ void kn_done_callbacks_free(knit_future *future)
 	kn_list_for_each_safe (node, &future->waiters) {
 		struct kn_waiter *waiter = kn_list_entry(node, struct kn_waiter, link);
 
-		kn_assert(waiter->notify == registration_notify);
-		registration_free(kn_container_of(waiter, struct done_callback, waiter));
+		if (kn_likely(waiter->notify == registration_notify)) {
+			registration_free(kn_container_of(waiter, struct done_callback, waiter));
+			continue;
+		}
+		kn_list_del(&waiter->link);
+		waiter->notify(waiter, future);
 	}
 }
 

@@ -78,10 +78,20 @@ static void future_init(knit_future *future, struct knit_loop *loop, uint32_t in
 	future->state = KN_PENDING;
 	future->is_task = false;
 	future->retrieved = false;
+	future->quiet = false;
+	future->marked = false;
+	future->is_derived = false;
 	future->outcome = 0;
 	future->message = NULL;
 	kn_list_init(&future->waiters);
 	future->result_free = NULL;
+}
+
+void kn_future_init_derived(knit_future *future, struct knit_loop *loop, struct kn_derived *derived)
+{
+	future_init(future, loop, 0);
+	future->is_derived = true;
+	future->derived = derived;
 }
 
 knit_future *kn_future_new(struct knit_loop *loop)
@@ -138,10 +148,14 @@ static void discard_outcome(knit_future *future)
 	if (future->retrieved || future->state != KN_FINISHED)
 		return;
 	if (knit_is_error(future->outcome)) {
-		kn_future_report(future, future->is_task ? "Task exception was never retrieved"
-		                                         : "Future exception was never retrieved");
+		if (!future->quiet)
+			kn_future_report(future, future->is_task
+			                                 ? "Task exception was never retrieved"
+			                                 : "Future exception was never retrieved");
 		return;
 	}
+	if (kn_unlikely(future->is_derived))
+		return; /* the value is that of the one it stands for */
 	future->retrieved = true;
 	if (future->result_free)
 		future->result_free(future->outcome);
@@ -169,6 +183,8 @@ static void object_destroy(knit_future *future)
 
 	kn_message_unref(future->message);
 	if (!future->is_task) {
+		if (kn_unlikely(future->is_derived))
+			future->derived->drop(future->derived, future);
 		object_free(loop, &loop->futures, future, future->index);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include <knit/timeout.h> /* deadlines; parts of a task that can be cancelled by themselves */
 #include <knit/sync.h>    /* locks, events, conditions, semaphores, barriers */
 #include <knit/queue.h>   /* queues between tasks */
+#include <knit/group.h>   /* task groups */
 #include <knit/thread.h>  /* what other threads may do: posts, concurrent futures, knit_run_on() */
 #include <knit/socket.h>  /* sockets and listeners */
 #include <knit/file.h>    /* open, read, write, poll, close */

@@ -46,6 +46,7 @@ endif
 public_headers = \
 	include/knit/error.h \
 	include/knit/file.h \
+	include/knit/group.h \
 	include/knit/loop.h \
 	include/knit/macros.h \
 	include/knit/queue.h \

@@ -5,21 +5,34 @@
  * else, and there to the wait itself. Each task on the way counts it. If the wait ends by it,
  * the wake-up brings -KNIT_ECANCELLED; if not (the task is ready, runs, or has not started) the
  * request stays in must_cancel until the next suspension. */
-#include "task/scope.h"
+#include "task/group.h"
 #include "base/alloc.h"
+#include "task/blocking.h"
 
-static void keep_request(struct kn_task *task, struct kn_message *message)
+void kn_task_keep_request(struct kn_task *task, struct kn_message *message)
 {
+	struct kn_message *before = task->cancel_message;
+
 	task->must_cancel = true;
-	kn_message_unref(task->cancel_message);
 	task->cancel_message = kn_message_ref(message);
+	kn_message_unref(before);
 }
 
-/* The scope that keeps a request of @from back, if there is one: the outermost with a shield. */
+/* Not the text: a call that the request has ended already will return with it. */
+void kn_task_forget_cancel(struct kn_task *task)
+{
+	task->must_cancel = false;
+	task->requests = 0;
+}
+
+/* The scope that keeps a request of @from back, if there is one: the outermost with a shield. A
+ * task that a closing loop unwinds is not asked whether it likes it. */
 static struct kn_scope *shield_of(const struct kn_task *task, const struct kn_scope *from)
 {
 	struct kn_scope *shield = NULL;
 
+	if (kn_unlikely(task->future.loop->phase != KN_OPEN))
+		return NULL;
 	for (struct kn_scope *scope = task->scope; scope && scope != from; scope = scope->outer)
 		if (scope->shield)
 			shield = scope;
@@ -28,9 +41,12 @@ static struct kn_scope *shield_of(const struct kn_task *task, const struct kn_sc
 
 static void hold_request(struct kn_scope *shield, struct kn_message *message)
 {
+	struct kn_message *before = shield->message;
+
 	shield->held++;
-	kn_message_unref(shield->message);
+	shield->task->held++;
 	shield->message = kn_message_ref(message);
+	kn_message_unref(before);
 }
 
 /* Where the request goes to: past tasks that await another one, unless they are shielded. NULL for
@@ -66,38 +82,71 @@ static void request_here(struct kn_task *task, struct kn_scope *from, struct kn_
 
 	task->cancelling++;
 	if (from)
-		from->own = true;
+		from->asked = from->own = true;
 	if (kn_unlikely(shield)) {
 		hold_request(shield, message);
 		return;
 	}
 	task->requests++;
 	if (!task->wait || !task->wait->cancel(task->wait, message))
-		keep_request(task, message);
+		kn_task_keep_request(task, message);
+}
+
+/* A future that stands for others passes it on, and is done when they are. */
+static bool request_future(knit_future *future, struct kn_message *message)
+{
+	if (kn_unlikely(future->is_derived) && future->derived->cancel)
+		return future->derived->cancel(future->derived, message);
+	kn_future_complete(future, -KNIT_ECANCELLED, kn_message_ref(message));
+	return true;
+}
+
+/* To whatever the task awaits: it has been delivered there. */
+static void note_passed_on(struct kn_scope *from)
+{
+	from->asked = true;
+	from->delivered = ++from->task->deliveries;
 }
 
 /* @future is not done. @from: a scope of it that asks, NULL if somebody else does. */
-static void request(knit_future *future, struct kn_scope *from, struct kn_message *message)
+static bool request(knit_future *future, struct kn_scope *from, struct kn_message *message)
 {
 	knit_future *leaf = leaf_of(future, from);
+	struct kn_task *last = NULL;
 
 	if (kn_unlikely(!leaf)) {
+		if (from)
+			note_passed_on(from);
 		break_circle(kn_task_of(future), message);
-		return;
+		return true;
 	}
-	for (; future != leaf; future = kn_task_of(future)->awaited) {
-		kn_task_of(future)->cancelling++;
-		from = NULL;
+	if (from && future != leaf)
+		note_passed_on(from);
+	for (; future != leaf; future = last->awaited) {
+		if (last)
+			from = NULL;
+		last = kn_task_of(future);
+		last->cancelling++;
 	}
-	if (leaf->is_task)
-		request_here(kn_task_of(leaf), from, message);
-	else
-		kn_future_complete(leaf, -KNIT_ECANCELLED, kn_message_ref(message));
+	if (leaf->is_task) {
+		request_here(kn_task_of(leaf), last ? NULL : from, message);
+		return true;
+	}
+	if (kn_likely(request_future(leaf, message)))
+		return true;
+	if (!last)
+		return false;
+	/* What it awaits is about to be done: the request is delivered instead (rule 84). */
+	if (from)
+		from->own = true;
+	last->requests++;
+	kn_task_keep_request(last, message);
+	return true;
 }
 
 void kn_task_request_cancel(struct kn_task *task, struct kn_scope *from, struct kn_message *message)
 {
-	request(&task->future, from, message);
+	(void)request(&task->future, from, message);
 }
 
 bool kn_future_request_cancel(knit_future *future, struct kn_message *message)
@@ -108,8 +157,7 @@ bool kn_future_request_cancel(knit_future *future, struct kn_message *message)
 			future->retrieved = true;
 		return false;
 	}
-	request(future, NULL, message);
-	return true;
+	return request(future, NULL, message);
 }
 
 bool knit_future_cancel(knit_future *future, const char *msg)
@@ -130,10 +178,11 @@ void kn_task_uncancel(struct kn_task *task)
 {
 	if (task->cancelling == 0 || --task->cancelling > 0)
 		return;
-	task->must_cancel = false;
-	task->requests = 0;
+	kn_task_forget_cancel(task);
+	task->held = 0;
 	for (struct kn_scope *scope = task->scope; scope; scope = scope->outer) {
 		scope->held = 0;
+		scope->message = kn_message_unref(scope->message);
 		scope->own = false;
 	}
 }
@@ -141,9 +190,11 @@ void kn_task_uncancel(struct kn_task *task)
 void kn_task_delivered(struct kn_task *task)
 {
 	task->requests = 0;
+	task->deliveries++;
 	for (struct kn_scope *scope = task->scope; scope; scope = scope->outer) {
-		scope->merged = scope->merged || (scope->own && scope->earlier);
-		scope->own = scope->earlier = false;
+		if (scope->own)
+			scope->delivered = task->deliveries;
+		scope->own = false;
 		if (scope->shield)
 			break; /* what is outside has been held */
 	}
@@ -193,10 +244,12 @@ void kn_tasks_unwind(struct knit_loop *loop)
 	kn_list_for_each (node, &loop->all_tasks) {
 		struct kn_task *task = kn_list_entry(node, struct kn_task, link);
 
-		report(task, "Task was destroyed but it is pending!");
+		if (!task->overdue)
+			report(task, "Task was destroyed but it is pending!");
 		(void)kn_future_request_cancel(&task->future, NULL);
 	}
 	kn_wraps_close(loop);
+	kn_calls_close(loop);
 }
 
 /* The loop's reference is kept, and arg_free not called: the coroutine has not returned. */
@@ -204,6 +257,8 @@ static void give_up(struct kn_task *task)
 {
 	kn_list_del(&task->link);
 	task->future.loop->abandoned++;
+	if (task->group)
+		kn_group_child_ended(task);
 	kn_future_complete(&task->future, -KNIT_ECLOSED, NULL);
 }
 
@@ -214,7 +269,7 @@ void kn_tasks_give_up(struct knit_loop *loop)
 	kn_list_for_each_safe (node, &loop->all_tasks) {
 		struct kn_task *task = kn_list_entry(node, struct kn_task, link);
 
-		if (task->wait && !task->awaited)
+		if (task->wait && !task->awaited && !task->wait->for_tasks)
 			give_up(task);
 	}
 	if (loop->abandoned > before)

@@ -47,14 +47,18 @@ static int arm(struct kn_scope *scope, int64_t when)
 {
 	struct knit_loop *loop = scope->task->future.loop;
 
+	int r = 0;
+
 	scope->when = when;
 	if (when == KNIT_FOREVER)
 		return 0;
-	if (when <= kn_loop_now(loop)) {
+	if (when <= kn_loop_now(loop))
 		kn_loop_ready(loop, &scope->timer.ready);
-		return 0;
-	}
-	return kn_timer_start(loop, &scope->timer, when);
+	else
+		r = kn_timer_start(loop, &scope->timer, when);
+	if (kn_unlikely(r < 0))
+		scope->when = KNIT_FOREVER;
+	return r;
 }
 
 int kn_scope_reschedule(struct kn_scope *scope, int64_t when)
@@ -69,20 +73,22 @@ int kn_scope_reschedule(struct kn_scope *scope, int64_t when)
 static void hold_pending(struct kn_scope *scope, struct kn_task *task)
 {
 	scope->held = task->requests;
-	scope->message = task->cancel_message;
-	task->cancel_message = NULL;
+	task->held += task->requests;
 	task->requests = 0;
 	task->must_cancel = false;
+	scope->message = task->cancel_message;
+	task->cancel_message = NULL;
 }
 
 static void release_held(struct kn_scope *scope, struct kn_task *task)
 {
+	task->held -= scope->held;
 	task->requests += scope->held;
+	scope->held = 0;
 	task->must_cancel = true;
 	kn_message_unref(task->cancel_message);
 	task->cancel_message = scope->message;
 	scope->message = NULL;
-	scope->held = 0;
 }
 
 int kn_scope_enter(struct kn_scope *scope, struct kn_task *task, int64_t when, bool level,
@@ -94,10 +100,9 @@ int kn_scope_enter(struct kn_scope *scope, struct kn_task *task, int64_t when, b
 	        .timer = {.ready.run = expire, .id = KN_HEAP_NONE},
 	        .task = task,
 	        .state = KN_SCOPE_ACTIVE,
-	        .cancelling = task->cancelling,
+	        .entered = task->deliveries,
 	        .level = level,
 	        .shield = shield,
-	        .earlier = task->requests > 0,
 	};
 	kn_list_init(&scope->timer.ready.link);
 	r = arm(scope, when);
@@ -106,26 +111,64 @@ int kn_scope_enter(struct kn_scope *scope, struct kn_task *task, int64_t when, b
 	scope->magic = magic_of(scope);
 	scope->outer = task->scope;
 	task->scope = scope;
-	if (shield && task->must_cancel)
-		hold_pending(scope, task);
-	task->interrupted = is_interrupted(task);
+	/* A task may take requests back that it has not got. */
+	if (kn_unlikely(task->cancelling > task->requests + task->held))
+		scope->taken = task->cancelling - task->requests - task->held;
+	if (shield) {
+		if (task->requests)
+			hold_pending(scope, task);
+		task->interrupted = false;
+	}
 	return 0;
+}
+
+int kn_scope_check_entry(const struct kn_scope *scope)
+{
+	if (kn_unlikely(!scope))
+		return kn_fail(-EINVAL);
+	if (kn_unlikely(!kn_self.task))
+		return kn_fail(-KNIT_ENOTASK);
+	/* The storage may hold anything, so its content says nothing. */
+	for (const struct kn_scope *open = kn_task_of(kn_self.task)->scope; open;
+	     open = open->outer)
+		if (kn_unlikely(open == scope))
+			return kn_fail(-KNIT_EINVALIDSTATE);
+	return 0;
+}
+
+int kn_scope_check_exit(const struct kn_scope *scope)
+{
+	if (kn_unlikely(!scope))
+		return kn_fail(-EINVAL);
+	if (kn_unlikely(!kn_scope_is_open(scope)))
+		return kn_fail(-KNIT_EINVALIDSTATE);
+	if (kn_unlikely(kn_future_check(&scope->task->future) < 0))
+		return -KNIT_EWRONGTHREAD;
+	if (kn_unlikely(&scope->task->future != kn_self.task))
+		return kn_fail(-KNIT_EINVALIDSTATE);
+	return 0;
+}
+
+void kn_scope_demand_innermost(const struct kn_scope *scope)
+{
+	if (kn_unlikely(scope->task->scope != scope))
+		kn_panic("a timeout, cancel scope or task group of the task '%s' is left while one "
+		         "that was entered later is still open; leave them in reverse order",
+		         knit_task_get_name(&scope->task->future));
 }
 
 void kn_scope_exit(struct kn_scope *scope)
 {
 	struct kn_task *task = scope->task;
 
-	if (kn_unlikely(task->scope != scope))
-		kn_panic("a timeout, cancel scope or task group of the task '%s' is left while one "
-		         "that was entered later is still open; leave them in reverse order",
-		         knit_task_get_name(&task->future));
+	kn_scope_demand_innermost(scope);
 	kn_timer_stop(task->future.loop, &scope->timer);
 	scope->state = scope->state == KN_SCOPE_EXPIRING ? KN_SCOPE_EXPIRED : KN_SCOPE_FINISHED;
 	task->scope = scope->outer;
-	if (scope->held)
+	if (kn_unlikely(scope->held))
 		release_held(scope, task);
-	task->interrupted = is_interrupted(task);
+	if (kn_unlikely(task->interrupted || scope->shield))
+		task->interrupted = is_interrupted(task);
 }
 
 /* ---- cancelling ---------------------------------------------------------------------- */
@@ -140,7 +183,7 @@ static void interrupt(struct kn_task *task)
 	if (task->awaited)
 		(void)kn_future_request_cancel(task->awaited, NULL);
 	else
-		(void)task->wait->cancel(task->wait, NULL);
+		(void)task->wait->cancel(task->wait, task->requests ? task->cancel_message : NULL);
 }
 
 void kn_scope_cancel(struct kn_scope *scope, struct kn_message *message)
@@ -155,13 +198,40 @@ void kn_scope_cancel(struct kn_scope *scope, struct kn_message *message)
 	interrupt(scope->task);
 }
 
+/* ---- whose a cancellation was -------------------------------------------------------- */
+
+unsigned kn_scope_others(const struct kn_scope *scope)
+{
+	const struct kn_task *task = scope->task;
+	unsigned known = scope->taken + task->held, others = task->interrupted;
+
+	return task->cancelling > known ? task->cancelling - known + others : others;
+}
+
 unsigned kn_scope_withdraw(struct kn_scope *scope)
 {
 	struct kn_task *task = scope->task;
 
 	if (scope->own && task->requests > 0 && --task->requests == 0)
-		task->must_cancel = false;
-	scope->own = false;
+		kn_task_forget_cancel(task);
+	scope->own = scope->asked = false;
 	kn_task_uncancel(task);
-	return task->cancelling > scope->cancelling ? task->cancelling - scope->cancelling : 0;
+	return kn_scope_others(scope);
+}
+
+void kn_scope_redeliver(struct kn_scope *scope, struct kn_message *message)
+{
+	struct kn_task *task = scope->task;
+	unsigned requests = kn_scope_others(scope) - task->interrupted;
+
+	if (requests == 0)
+		return;
+	task->requests = requests;
+	kn_task_keep_request(task, message);
+	for (struct kn_scope *outer = scope->outer; outer; outer = outer->outer) {
+		outer->own = outer->own ||
+		             (outer->asked && (int32_t)(outer->delivered - scope->entered) > 0);
+		if (outer->shield)
+			break; /* what is outside has been held */
+	}
 }

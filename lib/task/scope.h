@@ -11,7 +11,11 @@
  *
  * A request comes from a depth: from outside the task, or from one of its scopes. A scope with a
  * shield keeps requests that come from outside of it back until its exit (held); of several the
- * outermost does. */
+ * outermost does. A closing loop knows no shields.
+ *
+ * Whose a cancellation is, is a matter of counting, never of looking at what the body returned:
+ * requests that were pending at the entry are of the same rank as those that came later, so that
+ * no scope takes them for its own. */
 #ifndef KN_TASK_SCOPE_H
 #define KN_TASK_SCOPE_H
 #include "task/task.h"
@@ -30,20 +34,29 @@ struct kn_scope {
 	struct kn_task *task;       /* borrowed: whose it is */
 	int64_t when;               /* KNIT_FOREVER: no deadline */
 	struct kn_message *message; /* counted; of the requests that are held */
-	unsigned cancelling;        /* task->cancelling at the entry */
+	unsigned taken;             /* requests that the task had got before the entry */
 	unsigned held;              /* requests kept back by the shield */
+	uint32_t entered;           /* task->deliveries at the entry */
+	uint32_t delivered;         /* the same when its own request was delivered or passed on */
 	uint8_t state;              /* enum kn_scope_state */
 	bool level, shield;
 	bool cancelled; /* level: the cancellation was called for */
 	bool caught;    /* level: the exit took a cancellation for its own */
-	bool own;       /* edge: its own request is among task->requests, or held */
-	bool earlier;   /* a request was pending at the entry, and still is */
-	bool merged;    /* its own request was delivered together with that one */
+	bool asked;     /* edge: it has made its own request */
+	bool own;       /* edge: which is among task->requests, or held inside of it */
 };
 
 /* Enters it: for the running task, with a deadline (KNIT_FOREVER: none). 0 or -ENOMEM. */
 KN_NODISCARD int kn_scope_enter(struct kn_scope *scope, struct kn_task *task, int64_t when,
                                 bool level, bool shield);
+
+/* May the running task enter it / leave it? 0; -EINVAL: NULL; -KNIT_ENOTASK; -KNIT_EINVALIDSTATE:
+ * the task is inside already / is not; -KNIT_EWRONGTHREAD. */
+KN_NODISCARD int kn_scope_check_entry(const struct kn_scope *scope);
+KN_NODISCARD int kn_scope_check_exit(const struct kn_scope *scope);
+
+/* Panics if a scope that was entered later is still open. */
+void kn_scope_demand_innermost(const struct kn_scope *scope);
 
 /* Leaves it. Panics if a scope that was entered later is still open. */
 void kn_scope_exit(struct kn_scope *scope);
@@ -60,7 +73,16 @@ KN_NODISCARD int kn_scope_reschedule(struct kn_scope *scope, int64_t when);
 /* Cancels what runs inside it, as the deadline does. */
 void kn_scope_cancel(struct kn_scope *scope, struct kn_message *message);
 
-/* Edge: takes its own request back, whether it has been delivered or not. Returns how many are
- * left that the task had not yet had at the entry. */
+/* Edge: takes its own request back, whether it has been delivered or not. Returns
+ * kn_scope_others(). After the exit. */
 unsigned kn_scope_withdraw(struct kn_scope *scope);
+
+/* How many others want the task to be cancelled, that it had not yet heard of at the entry: their
+ * requests, and a level scope outside. What an outer shield holds does not count. After the exit.
+ */
+unsigned kn_scope_others(const struct kn_scope *scope);
+
+/* As if these others had asked just now: what was delivered inside the scope is delivered once
+ * more, because the exit returns something else instead. Consumes no reference. After the exit. */
+void kn_scope_redeliver(struct kn_scope *scope, struct kn_message *message);
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* task.c - creating a task, ending it, and what one may ask it. step.c runs it. */
-#include "task/task.h"
+#include "task/group.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +41,8 @@ void kn_task_finish(struct kn_task *task, intptr_t outcome)
 	kn_list_del(&task->link);
 	if (arg_free)
 		arg_free(task->arg);
+	if (kn_unlikely(task->group != NULL))
+		kn_group_child_ended(task);
 	kn_future_complete(&task->future, outcome, message);
 	task->must_cancel = false;
 	if (kn_unlikely(task->future.state == KN_FINISHED && knit_is_error(task->future.outcome)) &&

@@ -25,7 +25,8 @@ enum kn_state {
 /* Somebody who is to learn that a future is done. */
 struct kn_waiter {
 	struct kn_list link;
-	/* Already out of the list. May make things ready and complete other futures. */
+	/* Already out of the list. May make things ready and complete other futures. If @future is
+	 * not done, it is being freed: happens only to who has no reference. */
 	void (*notify)(struct kn_waiter *waiter, knit_future *future);
 };
 
@@ -36,10 +37,26 @@ struct knit_future {
 	uint8_t state;  /* enum kn_state */
 	bool is_task;
 	bool retrieved; /* somebody has seen the outcome */
+	bool quiet;     /* a failure that nobody retrieves is nobody's business either */
+	bool marked;    /* while a call looks for duplicates; false between calls */
+	bool is_derived;
 	intptr_t outcome;
 	struct kn_message *message; /* counted; of the failure or the cancellation */
 	struct kn_list waiters;
-	void (*result_free)(intptr_t outcome);
+	union {
+		void (*result_free)(intptr_t outcome);
+		struct kn_derived *derived; /* if is_derived */
+	};
+};
+
+/* What a future that stands for others (a gather, a shield) is made of. A value of it belongs to
+ * the others, so it has no result_free. */
+struct kn_derived {
+	/* Passes a request to cancel on; false: nobody accepts it. NULL: it is cancelled at once, as
+	 * any future. Only while it is pending. */
+	bool (*cancel)(struct kn_derived *derived, struct kn_message *message);
+	/* The last reference to it is gone, done or not. */
+	void (*drop)(struct kn_derived *derived, knit_future *future);
 };
 
 /* Suspensions that a closing loop refuses a task before it gives up. */
@@ -51,6 +68,7 @@ struct kn_wait {
 	/* Ends the wait early if it can: true if a wake-up with -KNIT_ECANCELLED, or with what
 	 * happened before, is certain. False: the request stays pending in the task. */
 	bool (*cancel)(struct kn_wait *wait, struct kn_message *message);
+	bool for_tasks; /* they end it: a closing loop that gives up tasks begins with the others */
 };
 
 struct kn_task {
@@ -65,11 +83,16 @@ struct kn_task {
 	struct kn_waiter waiter;           /* while it awaits a future */
 	knit_future *awaited;              /* that future; borrowed from its frame */
 	unsigned cancelling;               /* requests to cancel, less those that were taken back */
-	unsigned requests;                 /* of these, not delivered yet */
-	bool must_cancel;                  /* deliver them at the next suspension */
+	unsigned requests;                 /* of these, not delivered yet, nor held */
+	unsigned held;                     /* of these, kept back by scopes with a shield */
+	uint32_t deliveries;               /* counts kn_task_delivered(), and what was passed on */
+	bool must_cancel;                  /* deliver the requests at the next suspension */
 	bool interrupted;       /* every suspension is to fail: a level scope was cancelled */
 	struct kn_scope *scope; /* the innermost; borrowed from its frame; NULL: none */
+	struct kn_group *group; /* that it is a child of, which has a reference; NULL: none */
+	struct kn_list sibling; /* the group's children, then its errors; only if there is a group */
 	bool started, returned;
+	bool overdue;    /* reported: it ignored its cancellation for the grace period */
 	uint8_t refused; /* suspensions refused by a closing loop */
 	knit_coro *coro;
 	void *arg;
@@ -110,6 +133,11 @@ KN_NODISCARD knit_future *kn_future_new(struct knit_loop *loop);
 KN_NODISCARD struct kn_task *kn_task_alloc(struct knit_loop *loop);
 void kn_future_release(knit_future *future); /* drops a reference, no checks */
 
+/* Makes the storage at @future a pending future that nobody may refer to but the task that awaits
+ * it: for a call that waits for several, in its own frame. */
+void kn_future_init_derived(knit_future *future, struct knit_loop *loop,
+                            struct kn_derived *derived);
+
 /* Tells the exception handler of a failure that nobody has retrieved, if it is one. */
 void kn_future_report(knit_future *future, const char *message);
 
@@ -127,6 +155,8 @@ static inline bool kn_future_is_done(const knit_future *future)
 
 /* Completes a pending future and tells its waiters. Consumes @message. */
 void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message *message);
+/* The same; -KNIT_ECANCELLED is a failure here, and does not make it a cancelled one. */
+void kn_future_finish(knit_future *future, intptr_t outcome, struct kn_message *message);
 
 /* The outcome of a done future; its message becomes the caller's record. */
 static inline intptr_t kn_future_retrieve(knit_future *future)
@@ -137,15 +167,20 @@ static inline intptr_t kn_future_retrieve(knit_future *future)
 	return future->outcome;
 }
 
-/* Asks for cancellation, as Future.cancel() and Task.cancel() do. */
+/* Asks for cancellation, as Future.cancel() and Task.cancel() do. False: done, or a derived future
+ * that stands for nothing but done ones. */
 bool kn_future_request_cancel(knit_future *future, struct kn_message *message);
 /* The same for a task that is not done, on behalf of one of its scopes. */
 void kn_task_request_cancel(struct kn_task *task, struct kn_scope *from,
                             struct kn_message *message);
+/* A request that nobody could take: the next suspension delivers it. */
+void kn_task_keep_request(struct kn_task *task, struct kn_message *message);
+/* Drops the requests that have not been delivered. */
+void kn_task_forget_cancel(struct kn_task *task);
 /* Takes one request back. */
 void kn_task_uncancel(struct kn_task *task);
 
-/* Frees the registrations of a future that will never be done. */
+/* Frees the registrations of a future that will never be done, and tells other waiters. */
 void kn_done_callbacks_free(knit_future *future);
 
 /* If @ready is a done-callback: frees it unrun. */
@@ -201,6 +236,10 @@ intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait);
 
 /* As above, with asyncio's rule: a pending request replaces what the wait brought. */
 intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait);
+
+/* Suspends the running task until @future is done: 0, or the error that came instead. The caller
+ * has a reference, or @future stands in its frame. Waits in a loop that is being closed too. */
+KN_NODISCARD int kn_task_await(struct kn_task *task, knit_future *future);
 
 /* Makes a waiting task ready. Consumes @message. */
 void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message);

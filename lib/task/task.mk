@@ -5,6 +5,8 @@ task_sources = \
 	lib/task/concurrent.c \
 	lib/task/concurrent.h \
 	lib/task/future.c \
+	lib/task/group.c \
+	lib/task/group.h \
 	lib/task/object.c \
 	lib/task/run_on.c \
 	lib/task/runner.c \

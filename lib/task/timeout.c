@@ -11,27 +11,11 @@ _Static_assert(sizeof(struct kn_scope) <= sizeof(knit_cancel_scope), "the storag
 
 static int enter(struct kn_scope *scope, int64_t when, bool level, bool shield)
 {
-	struct kn_task *task;
+	int r = kn_scope_check_entry(scope);
 
-	if (kn_unlikely(!scope))
-		return kn_fail(-EINVAL);
-	if (kn_unlikely(!kn_self.task))
-		return kn_fail(-KNIT_ENOTASK);
-	task = kn_task_of(kn_self.task);
-	for (struct kn_scope *open = task->scope; open; open = open->outer)
-		if (kn_unlikely(open == scope))
-			return kn_fail(-KNIT_EINVALIDSTATE);
-	return kn_scope_enter(scope, task, when, level, shield);
-}
-
-/* May the running task leave it? */
-static int check_exit(const struct kn_scope *scope)
-{
-	if (kn_unlikely(!scope))
-		return kn_fail(-EINVAL);
-	if (kn_unlikely(!kn_scope_is_open(scope) || &scope->task->future != kn_self.task))
-		return kn_fail(-KNIT_EINVALIDSTATE);
-	return 0;
+	return kn_unlikely(r < 0)
+	               ? r
+	               : kn_scope_enter(scope, kn_task_of(kn_self.task), when, level, shield);
 }
 
 /* May the caller change it? */
@@ -81,7 +65,7 @@ intptr_t knit_timeout_exit(knit_timeout *timeout, intptr_t body)
 {
 	struct kn_scope *scope = (struct kn_scope *)timeout;
 	unsigned others;
-	int r = check_exit(scope);
+	int r = kn_scope_check_exit(scope);
 
 	if (kn_unlikely(r < 0))
 		return r;
@@ -89,7 +73,7 @@ intptr_t knit_timeout_exit(knit_timeout *timeout, intptr_t body)
 	if (kn_likely(scope->state == KN_SCOPE_FINISHED))
 		return body;
 	others = kn_scope_withdraw(scope);
-	if (body != -KNIT_ECANCELLED || others > 0 || scope->merged)
+	if (body != -KNIT_ECANCELLED || others > 0)
 		return body;
 	return kn_fail(-ETIMEDOUT);
 }
@@ -140,23 +124,17 @@ int knit_cancel_scope_cancel(knit_cancel_scope *public)
 	return r;
 }
 
-/* Does somebody else want the task to be cancelled too? */
-static bool cancelled_by_others(const struct kn_scope *scope)
-{
-	const struct kn_task *task = scope->task;
-
-	return task->interrupted || task->must_cancel || task->cancelling > scope->cancelling;
-}
-
 intptr_t knit_cancel_scope_exit(knit_cancel_scope *public, intptr_t body)
 {
 	struct kn_scope *scope = (struct kn_scope *)public;
-	int r = check_exit(scope);
+	int r = kn_scope_check_exit(scope);
 
 	if (kn_unlikely(r < 0))
 		return r;
 	kn_scope_exit(scope);
-	if (body != -KNIT_ECANCELLED || !scope->cancelled || cancelled_by_others(scope))
+	/* What is still pending speaks for itself, at the next suspension. */
+	if (body != -KNIT_ECANCELLED || !scope->cancelled ||
+	    kn_scope_others(scope) > scope->task->requests)
 		return body;
 	scope->caught = true;
 	return 0;

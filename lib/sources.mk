@@ -55,7 +55,8 @@ public_headers = \
 	include/knit/task.h \
 	include/knit/thread.h \
 	include/knit/time.h \
-	include/knit/timeout.h
+	include/knit/timeout.h \
+	include/knit/wait.h
 
 EXTRA_DIST += lib/libknit.map include/knit.h $(public_headers) include/README.md lib/README.md \
 	lib/base/README.md lib/fiber/README.md lib/engine/README.md lib/loop/README.md \

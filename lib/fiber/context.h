@@ -22,6 +22,12 @@ void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, 
 /* Suspends the running context, stores it in *@save and resumes @to. */
 void kn_context_switch(void **save, void *to);
 
+/* Calls @function(@arg) on the caller's stack, in a frame from which a backtrace goes on into the
+ * frames of the suspended context @to, where its return address is kn_context_inspected. Does not
+ * call it where that cannot be done (context_ucontext.c). */
+void kn_context_inspect(void *to, void (*function)(void *arg), void *arg);
+extern const char kn_context_inspected[];
+
 /* The same without a call. Processors predict returns from the calls they have seen; the call
  * of a switch is one that is never returned from, and puts out of step all returns that
  * follow on the other side. Without it, a task returns as predicted from a function that

@@ -47,6 +47,14 @@ KN_NORETURN static inline void kn_fiber_exit(struct kn_fiber *from, struct kn_fi
 /* Drops what the annotations keep for a suspended fiber that will never be resumed again. */
 void kn_fiber_abandon(struct kn_fiber *fiber);
 
+/* Where a suspended fiber is: return addresses, the innermost first, @room at most. Returns how
+ * many; 0 if it cannot be told. Allocates at its first call in the process. */
+size_t kn_fiber_backtrace(const struct kn_fiber *fiber, void **frames, size_t room);
+
+/* Writes where a suspended fiber is as text, cut to @size: "function+0x1c < file(+0x12ab) < ...";
+ * what is not exported has no name, but a place in its file, for addr2line. */
+void kn_fiber_describe(const struct kn_fiber *fiber, char *text, size_t size);
+
 /* ---- the inline part ------------------------------------------------------------ */
 
 /* Inline, because the return from a function that switched is mispredicted: the calls

@@ -165,6 +165,50 @@ kn_context_start:
 	.cfi_endproc
 	.size	kn_context_start, .-kn_context_start
 
+/* void kn_context_inspect(void *suspended: x0, function: x1, arg: x2): see switch_x86_64.S. */
+	.globl	kn_context_inspect, kn_context_inspected
+	.hidden	kn_context_inspect, kn_context_inspected
+	.type	kn_context_inspect, %function
+	.balign	16
+kn_context_inspect:
+	.cfi_startproc
+	LANDING
+	stp	x29, x30, [sp, #-32]!
+	.cfi_adjust_cfa_offset 32
+	.cfi_rel_offset x29, 0
+	.cfi_rel_offset x30, 8
+	str	x19, [sp, #16]
+	.cfi_rel_offset x19, 16
+	mov	x19, x0
+	mov	x0, x2
+	.cfi_remember_state
+	.cfi_def_cfa x19, FRAME
+	.cfi_offset x29, -FRAME
+	.cfi_offset x30, 8-FRAME
+	.cfi_offset x19, 16-FRAME
+	.cfi_offset x20, 24-FRAME
+	.cfi_offset x21, 32-FRAME
+	.cfi_offset x22, 40-FRAME
+	.cfi_offset x23, 48-FRAME
+	.cfi_offset x24, 56-FRAME
+	.cfi_offset x25, 64-FRAME
+	.cfi_offset x26, 72-FRAME
+	.cfi_offset x27, 80-FRAME
+	.cfi_offset x28, 88-FRAME
+	blr	x1
+kn_context_inspected:
+	nop
+	.cfi_restore_state
+	ldr	x19, [sp, #16]
+	.cfi_restore x19
+	ldp	x29, x30, [sp], #32
+	.cfi_adjust_cfa_offset -32
+	.cfi_restore x29
+	.cfi_restore x30
+	ret
+	.cfi_endproc
+	.size	kn_context_inspect, .-kn_context_inspect
+
 #ifdef __ARM_FEATURE_BTI_DEFAULT
 /* The note by which a linker knows that this object has its landing pads. */
 	.section .note.gnu.property,"a"

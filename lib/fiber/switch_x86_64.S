@@ -148,4 +148,39 @@ kn_context_start:
 	.cfi_endproc
 	.size	kn_context_start, .-kn_context_start
 
+/* void kn_context_inspect(void *suspended: rdi, function: rsi, arg: rdx)
+ *
+ * Calls function(arg) on the caller's own stack, but says of this frame that it was called where
+ * the suspended context goes on: what unwinds from there finds that one's frames. */
+	.globl	kn_context_inspect, kn_context_inspected
+	.hidden	kn_context_inspect, kn_context_inspected
+	.type	kn_context_inspect, @function
+	.balign	16
+kn_context_inspect:
+	.cfi_startproc
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	movq	%rdi, %rbx
+	movq	%rdx, %rdi
+	.cfi_remember_state
+	.cfi_def_cfa rbx, 64
+	.cfi_offset rip, -8
+	.cfi_offset rbp, -16
+	.cfi_offset rbx, -24
+	.cfi_offset r12, -32
+	.cfi_offset r13, -40
+	.cfi_offset r14, -48
+	.cfi_offset r15, -56
+	callq	*%rsi
+kn_context_inspected:
+	nop
+	.cfi_restore_state
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbx
+	ret
+	.cfi_endproc
+	.size	kn_context_inspect, .-kn_context_inspect
+
 	.section .note.GNU-stack,"",@progbits

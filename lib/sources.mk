@@ -45,11 +45,14 @@ endif
 # Installed as <knit/NAME.h>.
 public_headers = \
 	include/knit/error.h \
+	include/knit/executor.h \
 	include/knit/file.h \
 	include/knit/group.h \
 	include/knit/loop.h \
 	include/knit/macros.h \
 	include/knit/queue.h \
+	include/knit/runner.h \
+	include/knit/reader.h \
 	include/knit/socket.h \
 	include/knit/sync.h \
 	include/knit/task.h \

@@ -52,19 +52,28 @@ typedef struct knit_run_options {
 	uint32_t cq_entries; /* as in knit_loop_options */
 	uint32_t clock;      /* KNIT_CLOCK_* */
 	uint32_t paint;      /* as in knit_loop_options */
+	int64_t grace;       /* ns that cancelled tasks, and then functions in threads, may take
+	                      * at the end; 0: 60 s; KNIT_FOREVER: no limit */
 } knit_run_options;
 
 /* ---- running ------------------------------------------------------------------------- */
 
 /* Runs the coroutine @main as the main task of a new loop, until it returns; then cancels
- * the tasks that are left, waits for them, and closes the loop (asyncio.run). Failures of
- * the tasks that were left go to the exception handler.
+ * the tasks that are left, waits for them and for functions in threads, and closes the loop
+ * (asyncio.run). Failures of the tasks that were left go to the exception handler; so do those
+ * that ignore their cancellation for the grace period, each with the place where it waits:
+ * from then on every further wait of theirs fails, so that they unwind.
+ *
+ * Ctrl-C: in the main thread, and if SIGINT has the default action, the first one cancels @main,
+ * so that its cleanup runs; a second one, or one after @main has returned, ends the process.
  *
  * Units: none.
- * Returns: the outcome of @main.
+ * Returns: the outcome of @main; also if SIGINT came and @main did not end cancelled.
  * Errors: -KNIT_ERUNNING a loop runs in this thread; -ENOMEM; -EPERM, -ENOSYS, -EMFILE and
  *   the like: no io_uring to be had (knit_error_message() says why and what to do);
- *   -EDEADLK: virtual clock, and nothing left to wait for.
+ *   -EINTR: SIGINT came, and @main ended cancelled by it; where @main did not fail: -ETIMEDOUT:
+ *   tasks or functions in threads were not done within the grace period; -EBUSY: as
+ *   knit_loop_close(); -EDEADLK: virtual clock, and nothing left to wait for.
  * Thread: any.  Suspends: no; blocks the thread, and may not be called in a task.
  * Ownership: @arg is borrowed until the return. */
 KNIT_API intptr_t knit_run(knit_coro *main, void *arg);
@@ -72,7 +81,7 @@ KNIT_API intptr_t knit_run(knit_coro *main, void *arg);
 /* As knit_run(): with keyword arguments.
  *
  * Units: see knit_run_options.  Returns: as knit_run().  Errors: as knit_run(), and -EINVAL,
- *   -E2BIG: @options is malformed.
+ *   -E2BIG: @options is malformed (a negative .grace is).
  * Thread: any.  Suspends: no.  Ownership: @options is borrowed for the call. */
 KNIT_API intptr_t knit_run_with(knit_coro *main, const knit_run_options *options);
 
@@ -179,8 +188,8 @@ KNIT_API bool knit_loop_is_closed(const knit_loop *loop);
  * Drops no reference.
  *
  * Units: none.  Returns: 0.
- * Errors: -KNIT_ERUNNING: it runs; -EBUSY: operations or tasks did not end within 5 s; what
- *   they use (stacks, the ring) is kept for good, the loop is closed all the same.
+ * Errors: -KNIT_ERUNNING: it runs; -EBUSY: operations, tasks, or functions in threads did not end
+ *   within 5 s; what they use (stacks, the ring) is kept for good, the loop is closed all the same.
  * Thread: loop.  Suspends: no; blocks the thread.  Ownership: none. */
 KNIT_API int knit_loop_close(knit_loop *loop);
 

@@ -3,11 +3,12 @@
  *
  * 1. Nothing new can be made, and suspending fails at once (phase KN_CLOSING).
  * 2. Callbacks and timers are dropped; every task is cancelled.
- * 3. Passes go on until no task is left, no call to another loop is unanswered, and what they
- *    had in the kernel has come back. Posts are still taken, and run.
+ * 3. Passes go on until no task is left, no call to another loop or a thread is unanswered, and
+ *    what they had in the kernel has come back. Posts are still taken, and run.
  * 4. The inbox is closed: from this one step on posts are refused; those before are run.
  * 5. The engine gives back what is left (armed accepts, the eventfd's poll) and is freed, and
- *    the eventfd is closed once nobody can write it any more.
+ *    the eventfd is closed once nobody can write it any more. The threads for blocking calls
+ *    are joined.
  *
  * All within a grace period. What is left then stays in memory for good, since the kernel or
  * another thread may still write there: the tasks that wait for it are given up, with -KNIT_ECLOSED
@@ -18,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "loop/executor.h"
 #include "loop/post.h"
 
 static int64_t real_time(void)
@@ -134,6 +136,7 @@ static int close_now(struct knit_loop *loop)
 		loop->close_tasks(loop);
 	loop->phase = KN_CLOSED;
 	left = release_kernel(loop, deadline);
+	kn_executor_drop_default(loop);
 	kn_heap_done(&loop->timers);
 	kn_heap_init(&loop->timers);
 	/* Its argument may be gone from here on: what a last reference to a future still tells

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "loop/callback.h"
+#include "loop/executor.h"
 
 #define DEFAULT_STACK_SIZE (64 * 1024)
 #define GRACE              (5 * KNIT_S)
@@ -27,6 +28,8 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_list_init(&loop->failed_tasks);
 	kn_list_init(&loop->signals);
 	kn_list_init(&loop->wraps);
+	kn_list_init(&loop->calls);
+	kn_list_init(&loop->shutdowns);
 	kn_list_init(&loop->registry);
 	kn_list_init(&loop->owned_fds);
 	kn_list_init(&loop->closing_fds);
@@ -72,6 +75,7 @@ static void release(struct knit_loop *loop)
 	struct kn_post *post;
 
 	kn_registry_remove(loop);
+	kn_executor_drop_default(loop);
 	if (loop->engine)
 		kn_engine_free(loop->engine);
 	if (loop->wake_fd >= 0)

@@ -86,13 +86,20 @@ struct knit_loop {
 	uint64_t wakes_owed;  /* writes to it that were or will be made */
 	uint64_t wakes_taken; /* of these, read */
 	unsigned own_ops;     /* operations in flight that are no reason to wait: the poll */
-	unsigned remote;      /* calls to other loops that have not been answered */
+	unsigned remote;      /* calls to other loops and threads that have not been answered */
+
+	/* blocking calls: lib/loop/executor.c */
+	struct knit_executor *executor; /* counted; the default one; NULL: not made yet */
+	bool executor_shut;             /* there is none any more */
+	unsigned default_jobs;          /* of it, not answered */
 
 	/* the task layer's, kept here because a loop has exactly one of each */
 	struct kn_slab tasks, futures, done_callbacks;
 	struct kn_list all_tasks;     /* not done, in the order of creation */
 	struct kn_list failed_tasks;  /* done with a failure that nobody has retrieved yet */
 	struct kn_list wraps;         /* futures that wait for a concurrent future */
+	struct kn_list calls;         /* futures that wait for a thread: lib/task/blocking.c */
+	struct kn_list shutdowns;     /* tasks that wait for default_jobs to be 0 */
 	struct kn_stack_pool *stacks; /* owned; made at the first need */
 	size_t stack_size;
 	bool paint;
@@ -116,6 +123,7 @@ struct knit_loop {
 	void *exception_arg;
 	struct kn_loop_counters counters;
 	struct kn_list signals;  /* the handlers of this loop: lib/loop/signal.c */
+	struct kn_ready *interrupt; /* what the first SIGINT makes ready: lib/loop/interrupt.c */
 	sigset_t old_mask;       /* of the thread, restored after the run */
 	struct kn_list registry; /* in the list of all loops, under its lock */
 
@@ -127,7 +135,7 @@ struct knit_loop {
 	atomic_uint holds;                  /* of the library, on the memory */
 	atomic_bool is_running, is_closed;
 	atomic_bool bound;                 /* it was run, or is closed: the owner is final */
-	_Atomic(uint64_t) signals_pending; /* bit n: signal n was delivered */
+	_Atomic(uint64_t) signals_pending; /* bit n - 1: signal n was delivered */
 	_Atomic(uint64_t) signal_wakes;    /* writes to wake_fd by the signal handler */
 	_Atomic(uint64_t) wakes;           /* writes to wake_fd, for the counters */
 };
@@ -248,6 +256,15 @@ static inline bool kn_loop_next_pass(struct knit_loop *loop)
 
 /* Is there anything outside that may still wake the loop? */
 bool kn_loop_expects_something(const struct knit_loop *loop);
+
+/* While the main task runs, the first SIGINT makes @ready ready, and a second one does what it does
+ * by default: ends the process. Only in the main thread, and only if nobody has set an action for
+ * the signal; else nothing happens. */
+void kn_interrupt_begin(struct knit_loop *loop, struct kn_ready *ready);
+/* Restores the default action. A SIGINT that came but did not run @ready any more is raised anew. */
+void kn_interrupt_end(struct knit_loop *loop);
+/* In the child of a fork(). */
+void kn_interrupt_forget(void);
 
 /* Drops all that add_signal_handler() made for @loop. */
 void kn_signals_close(struct knit_loop *loop);

@@ -4,7 +4,10 @@ loop_sources = \
 	lib/loop/callback.h \
 	lib/loop/close.c \
 	lib/loop/exception.c \
+	lib/loop/executor.c \
+	lib/loop/executor.h \
 	lib/loop/host.c \
+	lib/loop/interrupt.c \
 	lib/loop/loop.c \
 	lib/loop/loop.h \
 	lib/loop/post.c \

@@ -56,7 +56,7 @@ static bool looks_up(struct knit_loop *loop)
 {
 	bool more = loop->stacks && kn_stack_pool_trim(loop->stacks, false);
 
-	return more || (KN_TSAN && !kn_list_empty(&loop->signals));
+	return more || (KN_TSAN && (!kn_list_empty(&loop->signals) || loop->interrupt));
 }
 
 static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
@@ -106,7 +106,7 @@ static int wait_virtually(struct knit_loop *loop, int64_t deadline)
 {
 	int r = enter(loop, false, KNIT_FOREVER);
 
-	if (r < 0 || kn_engine_ready(loop->engine) || kn_inbox_pending(&loop->inbox))
+	if (r < 0 || !nothing_came(loop))
 		return r;
 	if (kn_loop_expects_something(loop) && loop->clock != KNIT_CLOCK_VIRTUAL_JUMP)
 		return wait_in_kernel(loop, KNIT_FOREVER);

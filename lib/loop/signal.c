@@ -239,6 +239,8 @@ int knit_loop_remove_signal_handler(knit_loop *loop, int signum)
 
 void kn_signals_dispatch(struct knit_loop *loop, uint64_t pending)
 {
+	if ((pending & KN_INTERRUPT) && loop->interrupt)
+		kn_loop_ready(loop, loop->interrupt);
 	kn_list_for_each (node, &loop->signals) {
 		struct handler *handler = kn_list_entry(node, struct handler, link);
 
@@ -282,6 +284,7 @@ void kn_signals_after_fork_in_child(void)
 		sigaction(signum, &before[signum], NULL);
 		replace(signum, NULL);
 	}
+	kn_interrupt_forget();
 	pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
 	pthread_mutex_unlock(&lock);
 }

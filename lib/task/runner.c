@@ -1,222 +1,298 @@
 /* SPDX-License-Identifier: MIT */
-/* runner.c - knit_run() and run_until_complete: a loop with a main task. */
-#include "task/task.h"
+/* runner.c - a program's run: a loop, main tasks one after the other, and an orderly end.
+ *
+ * knit_run() is a runner with one run. Ctrl-C is asked for while a main task runs and no longer:
+ * in the cleanup afterwards it ends the process, as in asyncio. */
+#include "knit/runner.h"
 #include <string.h>
+#include "base/alloc.h"
 #include "base/options.h"
+#include "knit/executor.h"
+#include "task/runner.h"
 
-/* ---- run_until_complete -------------------------------------------------------------- */
+#define GRACE (60 * KNIT_S)
 
-struct until {
-	struct kn_waiter waiter;
-	struct kn_ready ready;
-	knit_loop *loop;
+struct knit_runner {
+	knit_loop *loop; /* counted; NULL once the runner is closed */
+	int64_t grace;   /* ns */
 };
 
-static void until_done(struct kn_ready *ready)
-{
-	kn_container_of(ready, struct until, ready)->loop->stopping = true;
-}
+/* ---- making one ---------------------------------------------------------------------- */
 
-/* In line with the done-callbacks: the run stops when those before it have run. */
-static void until_notify(struct kn_waiter *waiter, knit_future *future)
+static int init(struct knit_runner *runner, const knit_runner_options *options)
 {
-	struct until *until = kn_container_of(waiter, struct until, waiter);
-
-	kn_loop_ready(future->loop, &until->ready);
-}
-
-/* Runs until @future is done: 0, or a negative code if it is not. The loop is running. */
-static int run_until(knit_loop *loop, knit_future *future)
-{
-	struct until until = {
-	        .waiter.notify = until_notify,
-	        .ready.run = until_done,
-	        .loop = loop,
+	knit_loop_options loop_options = {
+	        .size = sizeof(loop_options),
+	        .stack_size = options->stack_size,
+	        .sq_entries = options->sq_entries,
+	        .cq_entries = options->cq_entries,
+	        .clock = options->clock,
+	        .paint = options->paint,
 	};
+
+	if (options->grace < 0)
+		return -EINVAL;
+	runner->grace = options->grace ? options->grace : GRACE;
+	runner->loop = knit_loop_new_with(&loop_options);
+	return runner->loop ? 0 : -errno;
+}
+
+knit_runner *knit_runner_new_with(const knit_runner_options *given)
+{
+	knit_runner_options options;
+	struct knit_runner *runner = NULL;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	if (r == 0) {
+		runner = kn_calloc(1, sizeof(*runner));
+		r = runner ? init(runner, &options) : -ENOMEM;
+	}
+	if (r < 0) {
+		kn_free(runner);
+		errno = -r;
+		return NULL;
+	}
+	return runner;
+}
+
+knit_runner *(knit_runner_new)(void)
+{
+	return knit_runner_new(.grace = 0);
+}
+
+knit_loop *knit_runner_get_loop(const knit_runner *runner)
+{
+	if (!runner || !runner->loop) {
+		errno = KNIT_ECLOSED;
+		return NULL;
+	}
+	return runner->loop;
+}
+
+/* ---- a run --------------------------------------------------------------------------- */
+
+/* The keyword arguments of a main task. What all runs of a runner share, and is not the loop's,
+ * goes in here: its context (lib/task/context.c), of which a runner has one (rule 252). */
+static void set_main_options(const struct knit_runner *runner, void *arg,
+                             knit_task_options *options)
+{
+	(void)runner;
+	memset(options, 0, sizeof(*options));
+	options->size = sizeof(*options);
+	options->arg = arg;
+}
+
+struct interrupt {
+	struct kn_ready ready;
+	struct kn_task *main;
+	bool came;
+};
+
+static void interrupt_main(struct kn_ready *ready)
+{
+	struct interrupt *interrupt = kn_container_of(ready, struct interrupt, ready);
+
+	interrupt->came = kn_future_request_cancel(&interrupt->main->future, NULL);
+}
+
+/* 0 if the task is done, or why it is not. */
+static int run_interruptibly(struct knit_loop *loop, struct kn_task *main, bool *ret_interrupted)
+{
+	struct interrupt interrupt = {.ready.run = interrupt_main, .main = main};
 	int r;
 
-	kn_list_init(&until.waiter.link);
-	kn_list_init(&until.ready.link);
-	if (kn_future_is_done(future))
-		until_notify(&until.waiter, future);
-	else
-		kn_list_add_tail(&future->waiters, &until.waiter.link);
-	r = kn_loop_run(loop);
-	kn_list_del(&until.waiter.link);
-	kn_list_del(&until.ready.link);
-	if (r == 0 && !kn_future_is_done(future))
-		r = -KNIT_ESTOPPED;
+	kn_list_init(&interrupt.ready.link);
+	kn_interrupt_begin(loop, &interrupt.ready);
+	r = kn_run_until(loop, &main->future);
+	if (kn_loop_check(loop) == 0)
+		kn_interrupt_end(loop);
+	*ret_interrupted = interrupt.came;
 	return r;
 }
 
-/* The outcome of @future and one reference less, but for -KNIT_ESTOPPED and the other reasons
- * why it may not be done: then they are returned, and the reference stays. */
-static intptr_t run_and_retrieve(knit_loop *loop, knit_future *future, bool *ret_done)
+/* The outcome of a main task that is done. Did it end by the interruption alone? */
+static intptr_t outcome_of(struct kn_task *main, bool interrupted)
 {
-	intptr_t outcome = run_until(loop, future);
+	intptr_t outcome = kn_future_retrieve(&main->future);
 
-	*ret_done = outcome == 0;
-	if (*ret_done) {
-		outcome = kn_future_retrieve(future);
-		kn_future_release(future);
-	}
-	return outcome;
+	if (!interrupted || main->future.state != KN_CANCELLED)
+		return outcome;
+	kn_task_uncancel(main);
+	if (main->cancelling > 0)
+		return outcome;
+	kn_message_record(kn_message_new(NULL, 0, EINTR, "interrupted by SIGINT"));
+	return -EINTR;
 }
 
-/* A coroutine may have forked, and this be the child: then nothing of the loop is its own. */
-static void end_run(knit_loop *loop)
+static intptr_t run_main(const struct knit_runner *runner, knit_coro *coro, void *arg)
 {
-	if (kn_loop_check(loop) == 0)
-		kn_loop_end_run(loop);
-}
-
-intptr_t knit_loop_run_until_complete_future(knit_loop *loop, knit_future *future)
-{
+	struct knit_loop *loop = runner->loop;
+	knit_task_options options;
+	struct kn_task *main;
+	bool interrupted;
 	intptr_t outcome;
-	bool done;
-	int r;
-
-	if (!future)
-		return kn_self.create_error ? -kn_self.create_error : -EINVAL;
-	if (future->loop != loop) {
-		(void)kn_future_misused(future); /* does not return for a freed one */
-		return -EINVAL;
-	}
-	r = kn_loop_begin_run(loop);
-	if (r < 0)
-		return r;
-	outcome = run_and_retrieve(loop, future, &done);
-	end_run(loop);
-	return outcome;
-}
-
-intptr_t knit_loop_run_until_complete(knit_loop *loop, knit_coro *coro, void *arg)
-{
-	knit_task_options options = {.size = sizeof(options), .arg = arg};
-	struct kn_task *task;
-	intptr_t outcome;
-	bool done;
 	int r = kn_loop_begin_run(loop);
 
 	if (r < 0)
 		return r;
-	task = kn_task_create(loop, coro, &options, 1, &r);
+	set_main_options(runner, arg, &options);
+	main = kn_task_create(loop, coro, &options, 1, &r);
 	outcome = r;
-	if (task) {
-		outcome = run_and_retrieve(loop, &task->future, &done);
-		/* Stopped early: the loop has a reference of its own, and goes on with it. */
-		if (!done && kn_loop_check(loop) == 0)
-			kn_future_release(&task->future);
-	}
-	end_run(loop);
+	if (main)
+		outcome = run_interruptibly(loop, main, &interrupted);
+	if (kn_loop_check(loop) < 0)
+		return -KNIT_EWRONGTHREAD; /* a forked child: nothing of the loop is its own */
+	if (main && outcome == 0)
+		outcome = outcome_of(main, interrupted);
+	/* One that is not done is the loop's, and goes on with it. */
+	if (main)
+		kn_future_release(&main->future);
+	kn_loop_end_run(loop);
 	return outcome;
+}
+
+intptr_t knit_runner_run(knit_runner *runner, knit_coro *coro, void *arg)
+{
+	if (!runner || !coro)
+		return -EINVAL;
+	if (kn_self.loop)
+		return -KNIT_ERUNNING;
+	return runner->loop ? run_main(runner, coro, arg) : -KNIT_ECLOSED;
+}
+
+/* ---- the end ------------------------------------------------------------------------- */
+
+static intptr_t shut_executor(void *grace)
+{
+	return knit_loop_shutdown_default_executor(*(const int64_t *)grace);
+}
+
+/* Functions in threads cannot be cancelled, but waited for. */
+static int end_executor(struct knit_loop *loop, int64_t grace)
+{
+	knit_task_options options = {.size = sizeof(options), .arg = &grace};
+	struct kn_task *task;
+	int r;
+
+	if (loop->default_jobs == 0)
+		return 0;
+	task = kn_task_create(loop, shut_executor, &options, 1, &r);
+	if (!task)
+		return r;
+	do
+		r = kn_run_until(loop, &task->future);
+	while (r == -KNIT_ESTOPPED);
+	if (kn_loop_check(loop) < 0)
+		return -KNIT_EWRONGTHREAD;
+	if (r == 0)
+		r = (int)kn_future_retrieve(&task->future);
+	kn_future_release(&task->future);
+	return r;
+}
+
+/* What is left comes to its end while the loop runs. */
+static int run_out(const struct knit_runner *runner)
+{
+	struct knit_loop *loop = runner->loop;
+	int r;
+
+	if (kn_list_empty(&loop->all_tasks) && loop->default_jobs == 0)
+		return 0;
+	r = kn_loop_begin_run(loop);
+	if (r == -KNIT_ECLOSED)
+		return 0; /* by somebody else */
+	if (r < 0)
+		return r;
+	r = kn_leftovers_end(loop, runner->grace);
+	if (r == 0)
+		r = end_executor(loop, runner->grace);
+	kn_run_end(loop);
+	return r;
+}
+
+static int close_loop(struct knit_runner *runner)
+{
+	int r = run_out(runner), closed;
+
+	/* A foreign thread, or the child of a fork(): there it is closed, and stays the parent's. */
+	if (kn_loop_check(runner->loop) < 0) {
+		if (knit_loop_is_closed(runner->loop))
+			runner->loop = knit_loop_unref(runner->loop);
+		return -KNIT_EWRONGTHREAD;
+	}
+	closed = knit_loop_close(runner->loop);
+	runner->loop = knit_loop_unref(runner->loop);
+	/* That a virtual clock has run out is said of a main task only. */
+	if (r < 0 && r != -EDEADLK)
+		return r;
+	return closed;
+}
+
+int knit_runner_close(knit_runner *runner)
+{
+	if (!runner)
+		return -EINVAL;
+	if (!runner->loop)
+		return 0;
+	return kn_self.loop ? -KNIT_ERUNNING : close_loop(runner);
+}
+
+knit_runner *knit_runner_unref(knit_runner *runner)
+{
+	int r;
+
+	if (!runner)
+		return NULL;
+	r = knit_runner_close(runner);
+	if (runner->loop)
+		kn_panic("knit_runner_unref(): the runner is not closed, and cannot be here: %s",
+		         knit_strerror(r));
+	kn_free(runner);
+	return NULL;
 }
 
 /* ---- knit_run ------------------------------------------------------------------------ */
 
-/* All tasks that are not done, in the order of creation, each with a reference. */
-static struct kn_task *take_leftovers(knit_loop *loop)
+/* The end of a run must not cost its main task the text of its failure. */
+static intptr_t run_once(struct knit_runner *runner, knit_coro *main, void *arg)
 {
-	struct kn_task *first = NULL, **end = &first;
+	intptr_t outcome = run_main(runner, main, arg);
+	struct kn_message *message = kn_message_ref(kn_message_recorded(outcome));
+	int r;
 
-	kn_list_for_each (node, &loop->all_tasks) {
-		struct kn_task *task = kn_list_entry(node, struct kn_task, link);
-
-		task->future.refs++;
-		*end = task;
-		end = &task->next_leftover;
+	if (kn_loop_check(runner->loop) < 0) {
+		kn_message_unref(message);
+		return outcome;
 	}
-	*end = NULL;
-	return first;
-}
-
-/* Runs until @future is done, also if somebody calls knit_loop_stop() meanwhile. */
-static int run_out(knit_loop *loop, knit_future *future)
-{
-	int r = 0;
-
-	while (r == 0 && !kn_future_is_done(future)) {
-		r = run_until(loop, future);
-		if (r == -KNIT_ESTOPPED)
-			r = 0;
+	r = close_loop(runner);
+	if (!knit_is_error(outcome)) {
+		kn_message_unref(message);
+		return r < 0 ? r : outcome;
 	}
-	return r;
-}
-
-/* Cancels what is left, runs until all of it is done, then tells of what failed. Tasks that are
- * created meanwhile are not waited for: closing the loop ends them. */
-static void cancel_leftovers(knit_loop *loop)
-{
-	struct kn_task *first = take_leftovers(loop), *next;
-	int r = 0;
-
-	for (struct kn_task *task = first; task; task = task->next_leftover)
-		(void)kn_future_request_cancel(&task->future, NULL);
-	for (struct kn_task *task = first; task && r == 0; task = task->next_leftover)
-		r = run_out(loop, &task->future);
-	if (kn_loop_check(loop) < 0)
-		return;
-	for (struct kn_task *task = first; task; task = next) {
-		next = task->next_leftover;
-		kn_future_report(&task->future, "unhandled exception during knit_run() shutdown");
-		kn_future_release(&task->future);
-	}
-}
-
-static intptr_t run_main(knit_loop *loop, knit_coro *coro, void *arg)
-{
-	knit_task_options options = {.size = sizeof(options), .arg = arg};
-	struct kn_task *task;
-	intptr_t outcome;
-	int r = kn_loop_begin_run(loop);
-
-	if (r < 0)
-		return r;
-	task = kn_task_create(loop, coro, &options, 1, &r);
-	outcome = task ? run_until(loop, &task->future) : r;
-	if (kn_loop_check(loop) == 0)
-		cancel_leftovers(loop);
-	if (kn_loop_check(loop) < 0)
-		return -KNIT_EWRONGTHREAD; /* a forked child: nothing of the loop is its own */
-	if (task && kn_future_is_done(&task->future)) {
-		if (outcome == 0)
-			outcome = kn_future_retrieve(&task->future);
-		task->future.retrieved = true;
-	}
-	if (task)
-		kn_future_release(&task->future);
-	kn_loop_end_run(loop);
+	kn_message_record(message);
 	return outcome;
 }
 
 intptr_t knit_run_with(knit_coro *main, const knit_run_options *given)
 {
+	struct knit_runner runner = {.loop = NULL};
 	knit_run_options options;
-	knit_loop_options loop_options = {.size = sizeof(loop_options)};
-	knit_loop *loop;
-	intptr_t outcome;
 	int r = kn_options_copy(&options, sizeof(options), given);
 
 	if (r == 0 && !main)
 		r = -EINVAL;
 	if (r == 0 && kn_self.loop)
 		r = -KNIT_ERUNNING;
-	if (r < 0)
-		return r;
-	loop_options.stack_size = options.stack_size;
-	loop_options.sq_entries = options.sq_entries;
-	loop_options.cq_entries = options.cq_entries;
-	loop_options.clock = options.clock;
-	loop_options.paint = options.paint;
-	loop = knit_loop_new_with(&loop_options);
-	if (!loop)
-		return -errno;
-	outcome = run_main(loop, main, options.arg);
-	if (kn_loop_check(loop) < 0)
-		return outcome;
-	r = knit_loop_close(loop);
-	knit_loop_unref(loop);
-	return r < 0 && !knit_is_error(outcome) ? r : outcome;
+	if (r == 0)
+		r = init(&runner, &(knit_runner_options){
+		                          .stack_size = options.stack_size,
+		                          .sq_entries = options.sq_entries,
+		                          .cq_entries = options.cq_entries,
+		                          .clock = options.clock,
+		                          .paint = options.paint,
+		                          .grace = options.grace,
+		                  });
+	return r < 0 ? r : run_once(&runner, main, options.arg);
 }
 
 intptr_t(knit_run)(knit_coro *main, void *arg)

@@ -2,6 +2,8 @@
 task_sources = \
 	lib/task/as_completed.c \
 	lib/task/await.c \
+	lib/task/blocking.c \
+	lib/task/blocking.h \
 	lib/task/cancellation.c \
 	lib/task/concurrent.c \
 	lib/task/concurrent.h \
@@ -9,11 +11,14 @@ task_sources = \
 	lib/task/gather.c \
 	lib/task/group.c \
 	lib/task/group.h \
+	lib/task/leftovers.c \
 	lib/task/map.c \
 	lib/task/object.c \
 	lib/task/race.c \
+	lib/task/run.c \
 	lib/task/run_on.c \
 	lib/task/runner.c \
+	lib/task/runner.h \
 	lib/task/scope.c \
 	lib/task/scope.h \
 	lib/task/several.c \

@@ -29,13 +29,16 @@ bool kn_is_closing(const struct knit_loop *loop, int fd)
 	return false;
 }
 
-/* Loops have few listeners, so a walk will do. */
-static bool is_owned(const struct knit_loop *loop, int fd)
+/* Loops have few listeners and readers, so a walk will do. */
+struct kn_owned *kn_owned_of(const struct knit_loop *loop, int fd)
 {
-	kn_list_for_each (node, &loop->owned_fds)
-		if (kn_list_entry(node, struct kn_owned, link)->fd == fd)
-			return true;
-	return false;
+	kn_list_for_each (node, &loop->owned_fds) {
+		struct kn_owned *owned = kn_list_entry(node, struct kn_owned, link);
+
+		if (owned->fd == fd)
+			return owned;
+	}
+	return NULL;
 }
 
 static void loop_closes(struct knit_loop *loop)
@@ -52,7 +55,7 @@ int kn_own(struct knit_loop *loop, struct kn_owned *owned)
 	kn_list_init(&owned->link);
 	if (kn_is_closing(loop, owned->fd))
 		return -EBADF;
-	if (is_owned(loop, owned->fd))
+	if (kn_owned_of(loop, owned->fd))
 		return -EBUSY;
 	kn_list_add_tail(&loop->owned_fds, &owned->link);
 	loop->close_owned = loop_closes;
@@ -103,7 +106,7 @@ static int check_closable(struct knit_loop *loop, int fd, struct kn_list *ops)
 {
 	if (kn_is_closing(loop, fd))
 		return -EBADF;
-	if (is_owned(loop, fd))
+	if (kn_owned_of(loop, fd))
 		return -EBUSY;
 	if (!ops)
 		return 0;

@@ -18,6 +18,9 @@ struct kn_owned {
 KN_NODISCARD int kn_own(struct knit_loop *loop, struct kn_owned *owned);
 void kn_disown(struct kn_owned *owned); /* harmless to repeat */
 
+/* What owns @fd; NULL: nothing. */
+struct kn_owned *kn_owned_of(const struct knit_loop *loop, int fd);
+
 /* Is a task of @loop closing @fd? */
 bool kn_is_closing(const struct knit_loop *loop, int fd);
 #endif

@@ -7,4 +7,5 @@ io_sources = \
 	lib/io/listener.c \
 	lib/io/operation.c \
 	lib/io/operation.h \
+	lib/io/reader.c \
 	lib/io/socket.c

@@ -17,6 +17,7 @@ conformance_tests = \
 	tests/conformance/test_program_rules.c \
 	tests/conformance/test_queue_rules.c \
 	tests/conformance/test_random.c \
+	tests/conformance/test_reader_rules.c \
 	tests/conformance/test_remote_ownership.c \
 	tests/conformance/test_retrieval_rules.c \
 	tests/conformance/test_run_rules.c \

@@ -15,5 +15,6 @@ io_tests = \
 	tests/unit/io/test_listener_faults.c \
 	tests/unit/io/test_outside.c \
 	tests/unit/io/test_poll.c \
+	tests/unit/io/test_reader.c \
 	tests/unit/io/test_sendall.c \
 	tests/unit/io/test_stream.c

@@ -155,7 +155,8 @@ KNIT_API int knit_listener_fd(const knit_listener *listener);
  * plain callback at once, and the port is free a few passes later. A loop that is closed first
  * closes the socket; what is left, until this call, is memory.
  *
- * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD: nothing was done.
+ * Units: none.  Returns: 0.
+ * Errors: -KNIT_EWRONGTHREAD; -EBADF: another task is closing it. Nothing was done then.
  * Thread: loop; any if the loop is closed.  Suspends: in a task; cannot be cancelled (a request
  * stays pending). Ownership: @listener is gone; NULL in is harmless. */
 KNIT_API int knit_listener_close(knit_listener *listener);

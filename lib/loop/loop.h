@@ -42,6 +42,13 @@ struct kn_post {
 	struct kn_ready ready;
 };
 
+/* Somebody who is to learn that a future is done. */
+struct kn_waiter {
+	struct kn_list link;
+	/* Already out of the list. May make things ready and complete other futures. */
+	void (*notify)(struct kn_waiter *waiter, knit_future *future);
+};
+
 enum kn_phase {
 	KN_OPEN,
 	KN_CLOSING, /* nothing new; tasks unwind; suspending fails at once */
@@ -90,9 +97,12 @@ struct knit_loop {
 
 	/* the task layer's, kept here because a loop has exactly one of each */
 	struct kn_slab tasks, futures, done_callbacks;
-	struct kn_list all_tasks;     /* not done, in the order of creation */
-	struct kn_list failed_tasks;  /* done with a failure that nobody has retrieved yet */
-	struct kn_list wraps;         /* futures that wait for a concurrent future */
+	struct kn_list all_tasks;    /* not done, in the order of creation */
+	struct kn_list failed_tasks; /* done with a failure that nobody has retrieved yet */
+	struct kn_list wraps;        /* futures that wait for a concurrent future */
+	struct kn_waiter until;      /* of the future that a run goes on until: not in the frame
+	                              * of the run, which pthread_exit() leaves behind */
+	struct kn_ready until_ready;
 	struct kn_stack_pool *stacks; /* owned; made at the first need */
 	size_t stack_size;
 	bool paint;

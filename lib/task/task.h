@@ -22,13 +22,6 @@ enum kn_state {
 	KN_CANCELLED, /* outcome is -KNIT_ECANCELLED */
 };
 
-/* Somebody who is to learn that a future is done. */
-struct kn_waiter {
-	struct kn_list link;
-	/* Already out of the list. May make things ready and complete other futures. */
-	void (*notify)(struct kn_waiter *waiter, knit_future *future);
-};
-
 struct knit_future {
 	struct knit_loop *loop; /* borrowed: see kn_future_new(); kn_freed_loop when freed */
 	uint32_t refs;

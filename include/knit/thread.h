@@ -113,7 +113,8 @@ KNIT_API knit_concurrent_future *knit_concurrent_future_ref(knit_concurrent_futu
 KNIT_API knit_concurrent_future *knit_concurrent_future_unref(knit_concurrent_future *future);
 
 /* A future of the running loop that is done when @future is. Cancelling it cancels @future,
- * and returns before the other side is done.
+ * and returns before the other side is done. Wrapped twice, the value comes out twice: whoever
+ * does that has to agree on who frees it, and may not leave it to .result_free.
  *
  * Units: none.  Returns: the loop's future.
  * Errors: NULL: -KNIT_ENOLOOP, -ENOMEM, -KNIT_ECLOSED; awaiting NULL returns that code; -EINVAL

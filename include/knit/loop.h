@@ -29,7 +29,8 @@ typedef void knit_callback(void *arg); /* runs on the loop's own stack; may not 
 enum {
 	KNIT_CLOCK_MONOTONIC = 0, /* CLOCK_MONOTONIC */
 	KNIT_CLOCK_VIRTUAL = 1,   /* starts at 0; when nothing is ready, jumps to the next deadline;
-	                           * stands still while operations or posts are outstanding */
+	                           * stands still while operations, calls to other loops or wrapped
+	                           * concurrent futures are outstanding */
 	KNIT_CLOCK_VIRTUAL_JUMP = 2, /* the same, but jumps while operations are outstanding too */
 };
 

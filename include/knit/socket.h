@@ -45,7 +45,8 @@ KNIT_API KNIT_NODISCARD int knit_sock_connect(int fd, const struct sockaddr *add
 /* Receives what there is, waiting for the first byte.
  *
  * Units: @size in bytes; at most 0x7ffff000 at a time.
- * Returns: the bytes received; 0: the peer will send no more (or @size is 0).
+ * Returns: the bytes received; 0: the peer will send no more; or @size is
+ *   0, and there was something to wait for.
  * Errors: -KNIT_ECANCELLED; -KNIT_ENOTASK; -KNIT_ECLOSED; -EBADF; those of recv(2).
  * Thread: loop.  Suspends: always.  Ownership: @buffer is the kernel's until the return. */
 KNIT_API KNIT_NODISCARD intptr_t knit_sock_recv(int fd, void *buffer, size_t size);
@@ -155,7 +156,8 @@ KNIT_API int knit_listener_fd(const knit_listener *listener);
  * plain callback at once, and the port is free a few passes later. A loop that is closed first
  * closes the socket; what is left, until this call, is memory.
  *
- * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD: nothing was done.
+ * Units: none.  Returns: 0.
+ * Errors: -KNIT_EWRONGTHREAD; -EBADF: another task is closing it. Nothing was done then.
  * Thread: loop; any if the loop is closed.  Suspends: in a task; cannot be cancelled (a request
  * stays pending). Ownership: @listener is gone; NULL in is harmless. */
 KNIT_API int knit_listener_close(knit_listener *listener);

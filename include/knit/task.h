@@ -41,8 +41,9 @@ typedef struct knit_future_options {
 /* Creates a task on the running loop. It starts in the next pass, in the order of creation.
  *
  * Units: none.  Returns: the task.
- * Errors: NULL: -KNIT_ENOLOOP, -ENOMEM, -KNIT_ECLOSED; awaiting NULL returns that code. Where
- *   no stack can be had at the first step, the task's outcome is -ENOMEM.
+ * Errors: NULL: -KNIT_ENOLOOP, -ENOMEM, -KNIT_ECLOSED, -EINVAL: no coroutine; awaiting NULL
+ *   returns that code. Where no stack can be had at the first step, the task's outcome is
+ *   -ENOMEM.
  * Thread: loop.  Suspends: no.  Ownership: one reference for the caller; @arg is borrowed until
  *   the task is done, or its own with .arg_free. */
 KNIT_API KNIT_NODISCARD knit_task *knit_create_task(knit_coro *coro, void *arg);
@@ -249,7 +250,8 @@ KNIT_API int knit_future_exception(knit_future *future, const char **ret_message
 /* Calls @callback in the pass after @future is done (after this call if it is), in the order
  * of registration, tasks that await it among them.
  *
- * Units: none.  Returns: 0.  Errors: -ENOMEM; -KNIT_ECLOSED; -KNIT_EWRONGTHREAD.
+ * Units: none.  Returns: 0.
+ * Errors: -EINVAL: no callback; -ENOMEM; -KNIT_ECLOSED; -KNIT_EWRONGTHREAD.
  * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until the callback has run, was
  *   removed, @future was freed without being done, or the loop is closed, which drops the
  *   callback; @future stays until the callback ran. */

@@ -20,7 +20,7 @@ KNIT_BEGIN_DECLS
  *
  * Units: none.
  * Returns: 0: it runs exactly once, in knit_loop_close() at the latest.
- * Errors: -KNIT_ECLOSED, -ENOMEM: it never runs.
+ * Errors: -KNIT_ECLOSED, -ENOMEM, -EINVAL (no loop or no callback): it never runs.
  * Thread: any; the caller must hold a reference to @loop.  Suspends: no.
  * Ownership: @arg is borrowed until the callback ran. */
 KNIT_API int knit_loop_call_soon_threadsafe(knit_loop *loop, knit_callback *callback, void *arg);
@@ -39,7 +39,8 @@ typedef struct knit_concurrent_future knit_concurrent_future;
  *
  * Units: none.  Returns: a future for the outcome; failing to create the task, and the loop
  *   closing before it is done (-KNIT_ECLOSED), are outcomes.
- * Errors: NULL with errno set: ENOMEM; KNIT_ECLOSED: the loop is closed.
+ * Errors: NULL with errno set: ENOMEM; KNIT_ECLOSED: the loop is closed; EINVAL: no loop or
+ *   no coroutine.
  * Thread: any; the caller must hold a reference to @loop.  Suspends: no.
  * Ownership: one reference for the caller; @arg is borrowed until the task is done. */
 KNIT_API KNIT_NODISCARD knit_concurrent_future *
@@ -112,7 +113,8 @@ KNIT_API knit_concurrent_future *knit_concurrent_future_ref(knit_concurrent_futu
 KNIT_API knit_concurrent_future *knit_concurrent_future_unref(knit_concurrent_future *future);
 
 /* A future of the running loop that is done when @future is. Cancelling it cancels @future,
- * and returns before the other side is done.
+ * and returns before the other side is done. Wrapped twice, the value comes out twice: whoever
+ * does that has to agree on who frees it, and may not leave it to .result_free.
  *
  * Units: none.  Returns: the loop's future.
  * Errors: NULL: -KNIT_ENOLOOP, -ENOMEM, -KNIT_ECLOSED; awaiting NULL returns that code; -EINVAL
@@ -124,8 +126,8 @@ KNIT_API KNIT_NODISCARD knit_future *knit_wrap_future(knit_concurrent_future *fu
  * caller's stack is safe. Cancelling the caller requests the cancellation of that task.
  *
  * Units: none.  Returns: the coroutine's outcome.
- * Errors: its outcome; -KNIT_ENOTASK; -ENOMEM; -KNIT_ECLOSED: @loop is closed, or was closed
- *   before it was done.
+ * Errors: its outcome; -KNIT_ENOTASK; -ENOMEM; -EINVAL: no loop or no coroutine;
+ *   -KNIT_ECLOSED: @loop is closed, or was closed before it was done.
  * Thread: loop (the caller's), with a reference to @loop.  Suspends: always.
  * Ownership: @arg is borrowed until the return. */
 KNIT_API KNIT_NODISCARD intptr_t knit_run_on(knit_loop *loop, knit_coro *coro, void *arg);

@@ -226,15 +226,16 @@ static void listener_free(knit_listener *listener)
 	kn_free(listener);
 }
 
-/* The kernel has let go of the socket. */
+/* The kernel has let go of the socket. A task that waits for that frees the listener: its step
+ * comes after those of the tasks that it woke with -EBADF, and one of these may be about to close
+ * the listener too. */
 static void finish_close(knit_listener *listener)
 {
-	struct kn_task *closer = listener->closer;
-
 	release_socket(listener);
-	if (closer)
-		kn_task_wake(closer, 0, NULL);
-	listener_free(listener);
+	if (listener->closer)
+		kn_task_wake(listener->closer, 0, NULL);
+	else
+		listener_free(listener);
 }
 
 static void accept_complete(struct kn_op *op)
@@ -452,6 +453,8 @@ int knit_listener_close(knit_listener *listener)
 	/* What a closed loop has left of it belongs to no thread. */
 	if (kn_loop_check(loop) < 0 && !(knit_loop_is_closed(loop) && listener->orphaned))
 		return -KNIT_EWRONGTHREAD;
+	if (listener->closed)
+		return kn_fail(-EBADF); /* another task waits for its end */
 	listener->closed = true;
 	if (!listener->orphaned)
 		kn_timer_stop(loop, &listener->timer);
@@ -468,6 +471,7 @@ int knit_listener_close(knit_listener *listener)
 		task = kn_task_of(kn_self.task);
 		listener->closer = task;
 		(void)kn_task_park(task, &closing);
+		listener_free(listener);
 	}
 	return 0;
 }

@@ -35,14 +35,27 @@ static bool has_tasks(const struct knit_loop *loop)
 	return !kn_list_empty(&loop->all_tasks);
 }
 
-/* Done-callbacks are dropped as callbacks are; steps of tasks and posts stay. */
+/* Done-callbacks are dropped as callbacks are; steps of tasks and posts stay. What is dropped may
+ * call the exception handler, and that change the list: so it is taken apart one by one. */
 static void drop_callbacks(struct knit_loop *loop)
 {
+	struct kn_list left, kept;
+
 	kn_callbacks_drop(loop);
 	if (!loop->drop_ready)
 		return;
-	kn_list_for_each_safe (node, &loop->ready)
-		loop->drop_ready(kn_list_entry(node, struct kn_ready, link));
+	kn_list_init(&left);
+	kn_list_init(&kept);
+	kn_list_splice_tail(&left, &loop->ready);
+	while (!kn_list_empty(&left)) {
+		struct kn_ready *ready = kn_list_entry(left.next, struct kn_ready, link);
+
+		kn_list_del(&ready->link);
+		kn_list_add_tail(&kept, &ready->link);
+		loop->drop_ready(ready);
+	}
+	kn_list_splice_tail(&kept, &loop->ready);
+	kn_list_splice_tail(&loop->ready, &kept);
 }
 
 /* Runs what is ready, and what that makes ready, without looking outside. */
@@ -127,6 +140,9 @@ static int close_now(struct knit_loop *loop)
 	if (!before.loop)
 		kn_fiber_init_thread(&loop->fiber);
 	kn_signals_close(loop);
+	/* What a pass left that a callback ended with its thread. */
+	kn_list_splice_tail(&loop->batch, &loop->ready);
+	kn_list_splice_tail(&loop->ready, &loop->batch);
 	drop_callbacks(loop);
 	r = unwind_tasks(loop, deadline);
 	/* A post or a task forked, and this is the child: see kn_loop_run(). */

@@ -30,6 +30,8 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_list_init(&loop->wraps);
 	kn_list_init(&loop->calls);
 	kn_list_init(&loop->shutdowns);
+	kn_list_init(&loop->until.link);
+	kn_list_init(&loop->until_ready.link);
 	kn_list_init(&loop->registry);
 	kn_list_init(&loop->owned_fds);
 	kn_list_init(&loop->closing_fds);

@@ -42,6 +42,14 @@ struct kn_post {
 	struct kn_ready ready;
 };
 
+/* Somebody who is to learn that a future is done. */
+struct kn_waiter {
+	struct kn_list link;
+	/* Already out of the list. May make things ready and complete other futures. If @future is
+	 * not done, it is being freed: happens only to who has no reference. */
+	void (*notify)(struct kn_waiter *waiter, knit_future *future);
+};
+
 enum kn_phase {
 	KN_OPEN,
 	KN_CLOSING, /* nothing new; tasks unwind; suspending fails at once */
@@ -95,11 +103,14 @@ struct knit_loop {
 
 	/* the task layer's, kept here because a loop has exactly one of each */
 	struct kn_slab tasks, futures, done_callbacks;
-	struct kn_list all_tasks;     /* not done, in the order of creation */
-	struct kn_list failed_tasks;  /* done with a failure that nobody has retrieved yet */
-	struct kn_list wraps;         /* futures that wait for a concurrent future */
-	struct kn_list calls;         /* futures that wait for a thread: lib/task/blocking.c */
-	struct kn_list shutdowns;     /* tasks that wait for default_jobs to be 0 */
+	struct kn_list all_tasks;    /* not done, in the order of creation */
+	struct kn_list failed_tasks; /* done with a failure that nobody has retrieved yet */
+	struct kn_list wraps;        /* futures that wait for a concurrent future */
+	struct kn_list calls;        /* futures that wait for a thread: lib/task/blocking.c */
+	struct kn_list shutdowns;    /* tasks that wait for default_jobs to be 0 */
+	struct kn_waiter until;      /* of the future that a run goes on until: not in the frame
+	                              * of the run, which pthread_exit() leaves behind */
+	struct kn_ready until_ready;
 	struct kn_stack_pool *stacks; /* owned; made at the first need */
 	size_t stack_size;
 	bool paint;
@@ -122,10 +133,10 @@ struct knit_loop {
 	knit_exception_handler *exception_handler;
 	void *exception_arg;
 	struct kn_loop_counters counters;
-	struct kn_list signals;  /* the handlers of this loop: lib/loop/signal.c */
+	struct kn_list signals;     /* the handlers of this loop: lib/loop/signal.c */
 	struct kn_ready *interrupt; /* what the first SIGINT makes ready: lib/loop/interrupt.c */
-	sigset_t old_mask;       /* of the thread, restored after the run */
-	struct kn_list registry; /* in the list of all loops, under its lock */
+	sigset_t old_mask;          /* of the thread, restored after the run */
+	struct kn_list registry;    /* in the list of all loops, under its lock */
 
 	/* any thread */
 	struct kn_inbox inbox;
@@ -261,7 +272,8 @@ bool kn_loop_expects_something(const struct knit_loop *loop);
  * by default: ends the process. Only in the main thread, and only if nobody has set an action for
  * the signal; else nothing happens. */
 void kn_interrupt_begin(struct knit_loop *loop, struct kn_ready *ready);
-/* Restores the default action. A SIGINT that came but did not run @ready any more is raised anew. */
+/* Restores the default action. A SIGINT that came but did not run @ready any more is raised anew.
+ */
 void kn_interrupt_end(struct knit_loop *loop);
 /* In the child of a fork(). */
 void kn_interrupt_forget(void);

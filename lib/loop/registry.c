@@ -45,6 +45,8 @@ static void leave(struct knit_loop *loop)
 {
 	kn_list_splice_tail(&loop->batch, &loop->ready);
 	kn_list_splice_tail(&loop->ready, &loop->batch);
+	kn_list_del(&loop->until.link);
+	kn_list_del(&loop->until_ready.link);
 	if (loop->running)
 		kn_loop_end_run(loop);
 	loop->phase = KN_OPEN;

@@ -2,43 +2,31 @@
 /* run.c - running a loop until something is done. */
 #include "task/runner.h"
 
-struct until {
-	struct kn_waiter waiter;
-	struct kn_ready ready;
-	knit_loop *loop;
-};
-
 static void until_done(struct kn_ready *ready)
 {
-	kn_container_of(ready, struct until, ready)->loop->stopping = true;
+	kn_container_of(ready, struct knit_loop, until_ready)->stopping = true;
 }
 
 /* In line with the done-callbacks: the run stops when those before it have run. */
 static void until_notify(struct kn_waiter *waiter, knit_future *future)
 {
-	struct until *until = kn_container_of(waiter, struct until, waiter);
-
-	kn_loop_ready(future->loop, &until->ready);
+	(void)waiter;
+	kn_loop_ready(future->loop, &future->loop->until_ready);
 }
 
 int kn_run_until(struct knit_loop *loop, knit_future *future)
 {
-	struct until until = {
-	        .waiter.notify = until_notify,
-	        .ready.run = until_done,
-	        .loop = loop,
-	};
 	int r;
 
-	kn_list_init(&until.waiter.link);
-	kn_list_init(&until.ready.link);
+	loop->until.notify = until_notify;
+	loop->until_ready.run = until_done;
 	if (kn_future_is_done(future))
-		until_notify(&until.waiter, future);
+		until_notify(&loop->until, future);
 	else
-		kn_list_add_tail(&future->waiters, &until.waiter.link);
+		kn_list_add_tail(&future->waiters, &loop->until.link);
 	r = kn_loop_run(loop);
-	kn_list_del(&until.waiter.link);
-	kn_list_del(&until.ready.link);
+	kn_list_del(&loop->until.link);
+	kn_list_del(&loop->until_ready.link);
 	if (r == 0 && !kn_future_is_done(future))
 		r = -KNIT_ESTOPPED;
 	return r;

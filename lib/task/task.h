@@ -22,14 +22,6 @@ enum kn_state {
 	KN_CANCELLED, /* outcome is -KNIT_ECANCELLED */
 };
 
-/* Somebody who is to learn that a future is done. */
-struct kn_waiter {
-	struct kn_list link;
-	/* Already out of the list. May make things ready and complete other futures. If @future is
-	 * not done, it is being freed: happens only to who has no reference. */
-	void (*notify)(struct kn_waiter *waiter, knit_future *future);
-};
-
 struct knit_future {
 	struct knit_loop *loop; /* borrowed: see kn_future_new(); kn_freed_loop when freed */
 	uint32_t refs;
@@ -52,8 +44,8 @@ struct knit_future {
 /* What a future that stands for others (a gather, a shield) is made of. A value of it belongs to
  * the others, so it has no result_free. */
 struct kn_derived {
-	/* Passes a request to cancel on; false: nobody accepts it. NULL: it is cancelled at once, as
-	 * any future. Only while it is pending. */
+	/* Passes a request to cancel on; false: nobody accepts it. NULL: it is cancelled at once,
+	 * as any future. Only while it is pending. */
 	bool (*cancel)(struct kn_derived *derived, struct kn_message *message);
 	/* The last reference to it is gone, done or not. */
 	void (*drop)(struct kn_derived *derived, knit_future *future);
@@ -90,7 +82,8 @@ struct kn_task {
 	bool interrupted;       /* every suspension is to fail: a level scope was cancelled */
 	struct kn_scope *scope; /* the innermost; borrowed from its frame; NULL: none */
 	struct kn_group *group; /* that it is a child of, which has a reference; NULL: none */
-	struct kn_list sibling; /* the group's children, then its errors; only if there is a group */
+	struct kn_list
+	        sibling; /* the group's children, then its errors; only if there is a group */
 	bool started, returned;
 	bool overdue;    /* reported: it ignored its cancellation for the grace period */
 	uint8_t refused; /* suspensions refused by a closing loop */

@@ -96,25 +96,42 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void announce(const struct options *options)
+#define ADDRESS_TEXT (INET6_ADDRSTRLEN + 16)
+
+/* "HOST:PORT", in @text. */
+static const char *address_text(const struct options *options, char text[ADDRESS_TEXT])
 {
 	char host[INET6_ADDRSTRLEN] = "?";
-	unsigned port = 0;
-	bool six = options->address.ss_family == AF_INET6;
 
-	if (six) {
+	if (options->address.ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&options->address;
 
 		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		port = ntohs(in6->sin6_port);
+		snprintf(text, ADDRESS_TEXT, "[%s]:%u", host, ntohs(in6->sin6_port));
 	} else {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)&options->address;
 
 		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		port = ntohs(in->sin_port);
+		snprintf(text, ADDRESS_TEXT, "%s:%u", host, ntohs(in->sin_port));
 	}
-	printf("knit-echo: listening on %s%s%s:%u, %u loop%s\n", six ? "[" : "", host,
-	       six ? "]" : "", port, options->loops, options->loops == 1 ? "" : "s");
+	return text;
+}
+
+static void cannot_listen(const struct options *options)
+{
+	int error = errno;
+	char address[ADDRESS_TEXT];
+
+	fprintf(stderr, "knit-echo: cannot listen on %s: %s\n", address_text(options, address),
+	        strerror(error));
+}
+
+static void announce(const struct options *options)
+{
+	char address[ADDRESS_TEXT];
+
+	printf("knit-echo: listening on %s, %u loop%s\n", address_text(options, address),
+	       options->loops, options->loops == 1 ? "" : "s");
 	fflush(stdout);
 }
 
@@ -132,7 +149,7 @@ static int start(struct worker *worker, struct options *options, unsigned index)
 	}
 	worker->server.fd = open_socket(options);
 	if (worker->server.fd < 0) {
-		fprintf(stderr, "knit-echo: cannot listen: %s\n", strerror(errno));
+		cannot_listen(options);
 		return -1;
 	}
 	r = pthread_create(&worker->thread, NULL, work, worker);
@@ -233,7 +250,7 @@ int main(int argc, char **argv)
 	if (r)
 		return r < 0 ? 2 : EXIT_SUCCESS;
 	if (check_free(&options) < 0) {
-		fprintf(stderr, "knit-echo: cannot listen: %s\n", strerror(errno));
+		cannot_listen(&options);
 	} else {
 		raise_descriptor_limit();
 		block_signals();

@@ -56,6 +56,34 @@ Test(io_listener_close, tasks_that_wait_get_EBADF)
 	rig_run(with_waiters, NULL);
 }
 
+/* A server whose accepting task closes at its end what another task closes already. */
+static intptr_t take_and_shut(struct rig_call *call)
+{
+	intptr_t r = take(call);
+
+	return r < 0 ? knit_listener_close(call->more) : r;
+}
+
+static intptr_t by_two(void *arg)
+{
+	knit_listener *listener = listen_at(&any, NULL);
+	struct rig_call server = {.make = take_and_shut, .more = listener};
+	knit_task *task = rig_start(&server);
+
+	(void)arg;
+	rig_yield(RIG_IN_KERNEL);
+	cr_assert_eq(knit_listener_close(listener), 0);
+	rig_finish(task);
+	cr_assert_eq(server.result, -EBADF);
+	return 0;
+}
+
+Test(io_listener_close, closing_what_another_task_is_closing_is_EBADF)
+{
+	any = rig_any(AF_INET);
+	rig_run(by_two, NULL);
+}
+
 static intptr_t with_untaken(void *arg)
 {
 	struct rig_address at;

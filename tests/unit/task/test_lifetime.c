@@ -3,6 +3,7 @@
  * futures are still about. */
 #include "unit/loop/rig.h"
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 #include "knit/task.h"
@@ -137,4 +138,42 @@ Test(lifetime, a_loop_may_be_dropped_as_soon_as_its_call_was_answered)
 		knit_loop_unref(loop);
 	}
 	worker_stop(&worker);
+}
+
+/* ---- a thread that ends inside of a run ---- */
+
+static void end_thread(void *unused)
+{
+	(void)unused;
+	pthread_exit(NULL);
+}
+
+static intptr_t outlive_the_run(void *arg)
+{
+	int r;
+
+	(void)arg;
+	knit_loop_call_soon(NULL, end_thread, NULL);
+	r = knit_sleep(KNIT_FOREVER);
+	return r;
+}
+
+static void *run_until_the_end(void *loop)
+{
+	knit_loop_set_exception_handler(loop, rig_ignore_exception, NULL);
+	return (void *)knit_loop_run_until_complete(loop, outlive_the_run, NULL);
+}
+
+/* The reference to the main task is lost with the frame that had it, and so is its memory. */
+Test(lifetime, a_callback_that_ends_the_thread_leaves_no_run_behind)
+{
+	if (rig_on_valgrind())
+		test_skip("it would tell of that memory");
+	for (int i = 0; i < 10; i++) {
+		knit_loop *loop = knit_loop_new();
+
+		cr_assert_null(rig_on_thread(run_until_the_end, loop));
+		cr_assert(knit_loop_is_closed(loop));
+		knit_loop_unref(loop);
+	}
 }

@@ -164,7 +164,8 @@ Test(remote, cancelled_at_any_moment_all_is_freed_once, .init = setup)
 	int rounds = (int)test_scale(2000, 500, 500, 50);
 
 	for (int i = 0; i < rounds; i++) {
-		/* Every fifth one does not end by itself: there the request always comes in time. */
+		/* Every fifth one does not end by itself: there the request always comes in time.
+		 */
 		struct job job = {.returns = 5, .passes = i % 5 == 4 ? 1001 : i % 5};
 		knit_concurrent_future *future = start(worker.loop, &job);
 		intptr_t outcome;

@@ -11,9 +11,13 @@ task_tests = \
 	tests/unit/task/test_forgotten.c \
 	tests/unit/task/test_fork.c \
 	tests/unit/task/test_lifetime.c \
+	tests/unit/task/test_map.c \
 	tests/unit/task/test_no_memory.c \
 	tests/unit/task/test_remote.c \
 	tests/unit/task/test_run_on.c \
 	tests/unit/task/test_virtual.c \
+	tests/unit/task/test_wait.c \
+	tests/unit/task/test_wait_cancel.c \
+	tests/unit/task/test_wait_set.c \
 	tests/unit/task/test_wrap.c \
 	tests/unit/task/test_yield.c

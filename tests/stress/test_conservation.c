@@ -39,8 +39,9 @@ struct actor {
 
 struct world {
 	uint64_t random;
-	bool closing; /* nobody begins anything new */
-	bool ending;  /* the run cancels who is left */
+	unsigned focus; /* a kind of step that half of them are */
+	bool closing;   /* nobody begins anything new */
+	bool ending;    /* the run cancels who is left */
 	struct actor workers[WORKERS];
 	int in[PLACES];
 
@@ -298,7 +299,9 @@ static void meddle(struct actor *worker)
 
 static intptr_t step(struct actor *worker)
 {
-	switch (choose(14)) {
+	unsigned kind = choose(2) ? world.focus + choose(2) : choose(14);
+
+	switch (kind) {
 	case 0:
 	case 1:
 		return use_lock(worker);
@@ -454,6 +457,7 @@ static void make_world(void)
 {
 	memset(&world, 0, sizeof(world));
 	world.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+	world.focus = 2 * choose(6);
 	world.permits = (int)choose(4) + 1;
 	world.parties = (int)choose(4) + 1;
 	check(knit_lock_init(&world.lock) == 0, "lock");

@@ -5,6 +5,7 @@ include $(top_srcdir)/tests/unit/fiber/fiber.mk
 include $(top_srcdir)/tests/unit/engine/engine.mk
 include $(top_srcdir)/tests/unit/loop/loop.mk
 include $(top_srcdir)/tests/unit/task/task.mk
+include $(top_srcdir)/tests/unit/sync/sync.mk
 include $(top_srcdir)/tests/unit/io/io.mk
 
 EXTRA_DIST += tests/unit/README.md
@@ -46,6 +47,12 @@ program_tests += tests/unit/test-task
 tests_unit_test_task_SOURCES = $(task_tests)
 tests_unit_test_task_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_task_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test-sync
+program_tests += tests/unit/test-sync
+tests_unit_test_sync_SOURCES = $(sync_tests)
+tests_unit_test_sync_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_sync_LDADD = $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test-io
 program_tests += tests/unit/test-io

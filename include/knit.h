@@ -7,6 +7,8 @@
 #include <knit/loop.h>     /* the loop of a thread: running, callbacks, timers, signals */
 #include <knit/runner.h>   /* several main coroutines on one loop */
 #include <knit/task.h>     /* futures and tasks */
+#include <knit/context.h>  /* context variables */
+#include <knit/debug.h>    /* debug mode */
 #include <knit/timeout.h>  /* deadlines; parts of a task that can be cancelled by themselves */
 #include <knit/wait.h>     /* several at a time: gather, wait, wait_for, shield, as_completed */
 #include <knit/sync.h>     /* locks, events, conditions, semaphores, barriers */

@@ -44,6 +44,8 @@ endif
 
 # Installed as <knit/NAME.h>.
 public_headers = \
+	include/knit/context.h \
+	include/knit/debug.h \
 	include/knit/error.h \
 	include/knit/executor.h \
 	include/knit/file.h \

@@ -19,11 +19,19 @@
 KNIT_BEGIN_DECLS
 
 typedef struct knit_loop knit_loop;
-typedef struct knit_future knit_future; /* task.h */
-typedef struct knit_future knit_task;   /* a task is a future that runs a coroutine */
+typedef struct knit_future knit_future;   /* task.h */
+typedef struct knit_future knit_task;     /* a task is a future that runs a coroutine */
+typedef struct knit_context knit_context; /* context.h */
+
+struct knit_task_options; /* task.h */
 
 typedef intptr_t knit_coro(void *arg); /* a coroutine: may suspend, returns its outcome */
 typedef void knit_callback(void *arg); /* runs on the loop's own stack; may not suspend */
+
+/* Creates the tasks of a loop: knit_loop_set_task_factory(). It returns what knit_task_new() gave
+ * it, with the reference, or NULL; then *@options and @coro are the creator's again. */
+typedef knit_task *knit_task_factory(knit_loop *loop, knit_coro *coro,
+                                     const struct knit_task_options *options, void *arg);
 
 /* Which clock a loop's time is. */
 enum {
@@ -42,6 +50,7 @@ typedef struct knit_loop_options {
 	uint32_t cq_entries; /* of the completion queue; 0: 4096 */
 	uint32_t clock;      /* KNIT_CLOCK_* */
 	uint32_t paint;      /* not 0: paint stacks, so that their high-water mark is exact */
+	int32_t debug; /* debug mode: 1 on, -1 off, 0: as KNIT_DEBUG in the environment says */
 } knit_loop_options;
 
 /* Keyword arguments of knit_run(): those of the loop that it makes, and the main task's. */
@@ -55,6 +64,7 @@ typedef struct knit_run_options {
 	uint32_t paint;      /* as in knit_loop_options */
 	int64_t grace;       /* ns that cancelled tasks, and then functions in threads, may take
 	                      * at the end; 0: 60 s; KNIT_FOREVER: no limit */
+	int32_t debug;       /* as in knit_loop_options */
 } knit_run_options;
 
 /* ---- running ------------------------------------------------------------------------- */
@@ -209,6 +219,13 @@ typedef struct knit_handle {
 	uint64_t opaque[2]; /* the library's */
 } knit_handle;
 
+/* Keyword arguments of the calls below that end in _with. */
+typedef struct knit_callback_options {
+	size_t size;           /* sizeof(knit_callback_options); the macro sets it */
+	void *arg;             /* the callback's; the macro sets it */
+	knit_context *context; /* to run in, and shared with it; NULL: a copy of the current one */
+} knit_callback_options;
+
 /* Calls @callback in the next pass, in the order of the calls.
  *
  * Units: none.  Returns: a handle; knit_handle_error() tells whether it failed.
@@ -234,6 +251,32 @@ KNIT_API knit_handle knit_loop_call_later(knit_loop *loop, int64_t delay, knit_c
  * Thread: loop.  Suspends: no.  Ownership: as knit_loop_call_soon(). */
 KNIT_API knit_handle knit_loop_call_at(knit_loop *loop, int64_t when, knit_callback *callback,
                                        void *arg);
+
+/* As knit_loop_call_soon(): with keyword arguments, which knit_callback_arguments() makes.
+ *
+ * Units: none.  Returns: as knit_loop_call_soon().  Errors: in the handle: as
+ *   knit_loop_call_soon(), and -EINVAL, -E2BIG: @options is malformed; -KNIT_EWRONGTHREAD: another
+ *   thread uses the context.
+ * Thread: loop.  Suspends: no.  Ownership: as knit_loop_call_soon(); @options is borrowed. */
+KNIT_API knit_handle knit_loop_call_soon_with(knit_loop *loop, knit_callback *callback,
+                                              const knit_callback_options *options);
+
+/* As knit_loop_call_later(): with keyword arguments.
+ *
+ * Units: as knit_loop_call_later().  Returns: as knit_loop_call_soon().
+ * Errors: as knit_loop_call_soon_with().
+ * Thread: loop.  Suspends: no.  Ownership: as knit_loop_call_soon_with(). */
+KNIT_API knit_handle knit_loop_call_later_with(knit_loop *loop, int64_t delay,
+                                               knit_callback *callback,
+                                               const knit_callback_options *options);
+
+/* As knit_loop_call_at(): with keyword arguments.
+ *
+ * Units: as knit_loop_call_at().  Returns: as knit_loop_call_soon().
+ * Errors: as knit_loop_call_soon_with().
+ * Thread: loop.  Suspends: no.  Ownership: as knit_loop_call_soon_with(). */
+KNIT_API knit_handle knit_loop_call_at_with(knit_loop *loop, int64_t when, knit_callback *callback,
+                                            const knit_callback_options *options);
 
 /* Cancels the callback.
  *
@@ -277,6 +320,17 @@ KNIT_API int knit_handle_error(knit_handle handle);
 KNIT_API int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_callback *callback,
                                           void *arg);
 
+/* As knit_loop_add_signal_handler(): with keyword arguments. All deliveries see the context of
+ * this call, or of .context.
+ *
+ * Units: none.  Returns: 0.
+ * Errors: as knit_loop_add_signal_handler(), and -EINVAL, -E2BIG: @options is malformed;
+ *   -KNIT_EWRONGTHREAD: another thread uses the context.
+ * Thread: loop.  Suspends: no.  Ownership: as knit_loop_add_signal_handler(); @options is
+ *   borrowed. */
+KNIT_API int knit_loop_add_signal_handler_with(knit_loop *loop, int signum, knit_callback *callback,
+                                               const knit_callback_options *options);
+
 /* Removes the handler. With the last one of a signal goes the library's signal action: the one
  * from before is restored.
  *
@@ -296,6 +350,8 @@ typedef struct knit_exception_context {
 	knit_future *future; /* the task or future; NULL if none is concerned */
 	int code;            /* the failure's code, positive; 0 if there was none */
 	int line;            /* in file */
+	const char *created; /* debug mode: where it was created, the innermost call first: names of
+	                      * functions as far as the linker knows them; NULL if not known */
 } knit_exception_context;
 
 typedef void knit_exception_handler(knit_loop *loop, const knit_exception_context *context,
@@ -310,14 +366,15 @@ typedef void knit_exception_handler(knit_loop *loop, const knit_exception_contex
 KNIT_API int knit_loop_set_exception_handler(knit_loop *loop, knit_exception_handler *handler,
                                              void *arg);
 
-/* Writes one line to stderr: "knit: MESSAGE: task 'NAME': ERROR (at FILE:LINE)".
+/* Writes one line to stderr: "knit: MESSAGE: task 'NAME': ERROR (at FILE:LINE) (created at A < B)".
  *
  * Units: none.  Returns: nothing.  Errors: none.
  * Thread: loop.  Suspends: no.  Ownership: @context is borrowed. */
 KNIT_API void knit_loop_default_exception_handler(knit_loop *loop,
                                                   const knit_exception_context *context, void *arg);
 
-/* Reports @context to the exception handler of @loop.
+/* Reports @context to the exception handler of @loop; in the context of its .future if that is a
+ * task.
  *
  * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD; -EINVAL: no context.
  * Thread: loop.  Suspends: no.  Ownership: @context is borrowed. */
@@ -329,6 +386,9 @@ KNIT_END_DECLS
 /* Options are keyword arguments: knit_run(main, arg, .clock = KNIT_CLOCK_VIRTUAL) in C,
  * knit_run(main, arg, {.clock = KNIT_CLOCK_VIRTUAL}) in C++20. */
 #ifndef __cplusplus
+/* Keyword arguments of a callback: knit_callback_arguments(arg, .context = context). */
+#define knit_callback_arguments(...) \
+	(&(knit_callback_options){.size = sizeof(knit_callback_options), .arg = __VA_ARGS__})
 #define knit_run(main, ...) \
 	knit_run_with(main, \
 	              &(knit_run_options){.size = sizeof(knit_run_options), .arg = __VA_ARGS__})

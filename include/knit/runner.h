@@ -23,6 +23,7 @@ typedef struct knit_runner_options {
 	uint32_t clock;      /* KNIT_CLOCK_* */
 	uint32_t paint;      /* as in knit_loop_options */
 	int64_t grace;       /* as in knit_run_options */
+	int32_t debug;       /* as in knit_loop_options */
 } knit_runner_options;
 
 /* Makes a runner, and its loop.

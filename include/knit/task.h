@@ -28,7 +28,17 @@ typedef struct knit_task_options {
 	void (*arg_free)(void *arg);           /* once, when the task is done, also if it never
 	                                        * ran; not if creation failed */
 	void (*result_free)(intptr_t outcome); /* for a value that nobody retrieved */
+	knit_context *context; /* to run in, and shared with it; NULL: a copy of the current one */
+	int eager_start; /* KNIT_EAGER_*: does its first step run before the creation returns? */
 } knit_task_options;
+
+/* Does the first step of a task run inside the call that creates it? If the coroutine returns in
+ * that step, the task is done when the call returns. */
+enum {
+	KNIT_EAGER_DEFAULT = 0, /* as knit_loop_set_eager() says */
+	KNIT_EAGER_YES = 1,     /* creation fails with -KNIT_ENOLOOP where the loop does not run */
+	KNIT_EAGER_NO = -1,     /* in the next pass, in the order of creation */
+};
 
 /* Keyword arguments of knit_future_new(). */
 typedef struct knit_future_options {
@@ -38,7 +48,8 @@ typedef struct knit_future_options {
 
 /* ---- tasks --------------------------------------------------------------------------- */
 
-/* Creates a task on the running loop. It starts in the next pass, in the order of creation.
+/* Creates a task on the running loop. It starts in the next pass, in the order of creation, unless
+ * it starts eagerly: see KNIT_EAGER_YES. Its context is a copy of the creator's.
  *
  * Units: none.  Returns: the task.
  * Errors: NULL: -KNIT_ENOLOOP, -ENOMEM, -KNIT_ECLOSED, -EINVAL: no coroutine; awaiting NULL
@@ -51,7 +62,8 @@ KNIT_API KNIT_NODISCARD knit_task *knit_create_task(knit_coro *coro, void *arg);
 /* As knit_create_task(): with keyword arguments.
  *
  * Units: see knit_task_options.  Returns: the task.
- * Errors: as knit_create_task(), and -EINVAL, -E2BIG: @options is malformed.
+ * Errors: as knit_create_task(), and -EINVAL, -E2BIG: @options is malformed; -KNIT_ENOLOOP: an
+ *   eager start on a loop that does not run; -KNIT_EWRONGTHREAD: another thread uses .context.
  * Thread: loop.  Suspends: no.  Ownership: as knit_create_task(); @options is borrowed. */
 KNIT_API KNIT_NODISCARD knit_task *knit_create_task_with(knit_coro *coro,
                                                          const knit_task_options *options);
@@ -85,6 +97,45 @@ KNIT_API KNIT_NODISCARD int knit_spawn(knit_coro *coro, void *arg);
  * Units: see knit_task_options.  Returns: 0.  Errors: as knit_spawn(), and -EINVAL, -E2BIG.
  * Thread: loop.  Suspends: no.  Ownership: as knit_spawn(); @options is borrowed. */
 KNIT_API KNIT_NODISCARD int knit_spawn_with(knit_coro *coro, const knit_task_options *options);
+
+/* Makes all tasks of @loop (NULL: the running loop) start eagerly that are created while it runs
+ * and do not say .eager_start, or ends that.
+ *
+ * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD; -KNIT_ENOLOOP: NULL, and none runs.
+ * Thread: loop.  Suspends: no.  Ownership: none. */
+KNIT_API int knit_loop_set_eager(knit_loop *loop, bool eager);
+
+/* Do they (NULL: those of the running loop)?
+ *
+ * Units: none.  Returns: the answer.
+ * Errors: none; false if there is no loop; ends the process on a foreign thread.
+ * Thread: loop.  Suspends: no.  Ownership: none. */
+KNIT_API bool knit_loop_get_eager(const knit_loop *loop);
+
+/* Sets what is called for every task that is about to be created on @loop (NULL: the running loop),
+ * whoever creates it: it calls knit_task_new(), with another coroutine or other options if it
+ * likes. NULL: none.
+ *
+ * Units: none.  Returns: 0.  Errors: -KNIT_EWRONGTHREAD; -KNIT_ENOLOOP: NULL, and none runs.
+ * Thread: loop.  Suspends: no.  Ownership: @arg is borrowed until another one is set, or the loop
+ *   is closed. */
+KNIT_API int knit_loop_set_task_factory(knit_loop *loop, knit_task_factory *factory, void *arg);
+
+/* The factory of @loop (NULL: the running loop), and in *@ret_arg its argument.
+ *
+ * Units: none.  Returns: the factory, NULL if there is none.
+ * Errors: none; NULL if there is no loop; ends the process on a foreign thread.
+ * Thread: loop.  Suspends: no.  Ownership: @ret_arg may be NULL. */
+KNIT_API knit_task_factory *knit_loop_get_task_factory(const knit_loop *loop, void **ret_arg);
+
+/* Creates a task as knit_loop_create_task_with() does, but without asking the factory. In a factory
+ * it does not start before the factory has returned.
+ *
+ * Units: see knit_task_options.  Returns: the task.
+ * Errors: as knit_loop_create_task_with().
+ * Thread: loop.  Suspends: no.  Ownership: as knit_create_task(); @options is borrowed. */
+KNIT_API KNIT_NODISCARD knit_task *knit_task_new(knit_loop *loop, knit_coro *coro,
+                                                 const knit_task_options *options);
 
 /* Waits until @awaitable is done, and consumes a reference to it, whatever is returned, as
  * pthread_join() does; take knit_task_ref() first to look at it afterwards. Cancelling the
@@ -257,6 +308,17 @@ KNIT_API int knit_future_exception(knit_future *future, const char **ret_message
  *   callback; @future stays until the callback ran. */
 KNIT_API int knit_future_add_done_callback(knit_future *future, knit_done_callback *callback,
                                            void *arg);
+
+/* As knit_future_add_done_callback(): with keyword arguments, which knit_callback_arguments()
+ * makes.
+ *
+ * Units: none.  Returns: 0.
+ * Errors: as knit_future_add_done_callback(), and -EINVAL, -E2BIG: @options is malformed;
+ *   -KNIT_EWRONGTHREAD: another thread uses the context.
+ * Thread: loop.  Suspends: no.  Ownership: as knit_future_add_done_callback(); @options is
+ *   borrowed. */
+KNIT_API int knit_future_add_done_callback_with(knit_future *future, knit_done_callback *callback,
+                                                const knit_callback_options *options);
 
 /* Takes back all registrations of @callback with @arg that have not been scheduled.
  *

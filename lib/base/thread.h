@@ -11,6 +11,7 @@
 struct knit_loop;
 struct knit_future;
 struct kn_message;
+struct kn_vars;
 
 struct kn_thread {
 	struct knit_loop *loop;         /* the running loop; borrowed, NULL if none runs */
@@ -18,6 +19,9 @@ struct kn_thread {
 	struct kn_message **message;    /* where a failure is recorded: the running task's
 	                                 * record, or own_message; NULL means own_message */
 	struct kn_message *own_message; /* counted */
+	struct kn_vars **vars;          /* where the current context variables are kept; NULL means
+	                                 * own_vars: lib/loop/context.h */
+	struct kn_vars *own_vars;       /* owned; of the thread outside of tasks and callbacks */
 	int create_error;               /* why the last creation returned NULL: a positive code */
 	int exit_armed;                 /* the thread's exit runs the hooks below */
 	void *post_cache;               /* owned by lib/loop: spare inbox nodes */

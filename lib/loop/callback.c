@@ -8,16 +8,29 @@
 #include "loop/callback.h"
 #include <errno.h>
 #include "base/error.h"
+#include "base/options.h"
+#include "loop/debug.h"
 
 static knit_handle no_handle(int error)
 {
 	return (knit_handle){.opaque = {0, (uint64_t)(int64_t)error}};
 }
 
+/* What it saw is the caller's. */
 static void slot_free(struct knit_loop *loop, struct kn_callback *slot)
 {
+	if (kn_unlikely(slot->origin != NULL))
+		kn_origin_unref(slot->origin);
 	slot->generation = 0;
 	kn_slab_free(&loop->callbacks, slot, slot->index);
+}
+
+static void slot_drop(struct knit_loop *loop, struct kn_callback *slot)
+{
+	struct kn_vars *vars = slot->vars;
+
+	slot_free(loop, slot);
+	kn_vars_release(vars);
 }
 
 static void slot_run(struct kn_ready *ready)
@@ -25,16 +38,30 @@ static void slot_run(struct kn_ready *ready)
 	struct kn_callback *slot = kn_container_of(ready, struct kn_callback, timer.ready);
 	knit_callback *callback = slot->callback;
 	void *arg = slot->arg;
+	struct kn_vars_frame frame;
 
+	kn_vars_enter(&frame, slot->vars);
 	slot_free(slot->loop, slot);
 	callback(arg);
+	kn_vars_leave(&frame);
+}
+
+bool kn_callback_describe(struct kn_ready *ready, struct kn_subject *subject)
+{
+	struct kn_callback *slot = kn_container_of(ready, struct kn_callback, timer.ready);
+
+	if (ready->run != slot_run)
+		return false;
+	kn_subject_callback(subject, (uintptr_t)slot->callback, slot->origin);
+	return true;
 }
 
 /* A slot with nothing scheduled, or NULL and a negative code in *@error. */
 static struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *callback, void *arg,
-                                    int *error)
+                                    knit_context *context, int *error)
 {
 	struct kn_callback *slot;
+	struct kn_vars *vars;
 	uint32_t index;
 
 	if (!*loop)
@@ -44,8 +71,12 @@ static struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *call
 		*error = -EINVAL;
 	if (kn_unlikely(*error < 0))
 		return NULL;
+	*error = kn_vars_take(context, &vars);
+	if (kn_unlikely(*error < 0))
+		return NULL;
 	slot = kn_slab_alloc(&(*loop)->callbacks, &index);
 	if (kn_unlikely(!slot)) {
+		kn_vars_release(vars);
 		*error = -ENOMEM;
 		return NULL;
 	}
@@ -57,6 +88,8 @@ static struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *call
 	slot->callback = callback;
 	slot->arg = arg;
 	slot->loop = *loop;
+	slot->vars = vars;
+	slot->origin = kn_origin_note(*loop);
 	return slot;
 }
 
@@ -66,10 +99,11 @@ static knit_handle handle_of(const struct kn_callback *slot)
 	        .opaque = {(uint64_t)slot->loop->id << 32 | slot->index, slot->generation}};
 }
 
-knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *arg)
+static inline knit_handle call_soon(knit_loop *loop, knit_callback *callback, void *arg,
+                                    knit_context *context)
 {
 	int error;
-	struct kn_callback *slot = slot_new(&loop, callback, arg, &error);
+	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);
 
 	if (kn_unlikely(!slot))
 		return no_handle(error);
@@ -77,31 +111,76 @@ knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *
 	return handle_of(slot);
 }
 
+knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *arg)
+{
+	return call_soon(loop, callback, arg, NULL);
+}
+
+knit_handle knit_loop_call_soon_with(knit_loop *loop, knit_callback *callback,
+                                     const knit_callback_options *given)
+{
+	knit_callback_options options;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	return r < 0 ? no_handle(r) : call_soon(loop, callback, options.arg, options.context);
+}
+
 static knit_handle start_timer(struct kn_callback *slot, int64_t when)
 {
 	int r = kn_timer_start(slot->loop, &slot->timer, when);
 
 	if (kn_unlikely(r < 0)) {
-		slot_free(slot->loop, slot);
+		slot_drop(slot->loop, slot);
 		return no_handle(r);
 	}
 	return handle_of(slot);
 }
 
-knit_handle knit_loop_call_later(knit_loop *loop, int64_t delay, knit_callback *callback, void *arg)
+static knit_handle call_later(knit_loop *loop, int64_t delay, knit_callback *callback, void *arg,
+                              knit_context *context)
 {
 	int error;
-	struct kn_callback *slot = slot_new(&loop, callback, arg, &error);
+	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);
 
 	return slot ? start_timer(slot, kn_loop_deadline(loop, delay)) : no_handle(error);
 }
 
-knit_handle knit_loop_call_at(knit_loop *loop, int64_t when, knit_callback *callback, void *arg)
+knit_handle knit_loop_call_later(knit_loop *loop, int64_t delay, knit_callback *callback, void *arg)
+{
+	return call_later(loop, delay, callback, arg, NULL);
+}
+
+knit_handle knit_loop_call_later_with(knit_loop *loop, int64_t delay, knit_callback *callback,
+                                      const knit_callback_options *given)
+{
+	knit_callback_options options;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	return r < 0 ? no_handle(r)
+	             : call_later(loop, delay, callback, options.arg, options.context);
+}
+
+static knit_handle call_at(knit_loop *loop, int64_t when, knit_callback *callback, void *arg,
+                           knit_context *context)
 {
 	int error;
-	struct kn_callback *slot = slot_new(&loop, callback, arg, &error);
+	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);
 
 	return slot ? start_timer(slot, when) : no_handle(error);
+}
+
+knit_handle knit_loop_call_at(knit_loop *loop, int64_t when, knit_callback *callback, void *arg)
+{
+	return call_at(loop, when, callback, arg, NULL);
+}
+
+knit_handle knit_loop_call_at_with(knit_loop *loop, int64_t when, knit_callback *callback,
+                                   const knit_callback_options *given)
+{
+	knit_callback_options options;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	return r < 0 ? no_handle(r) : call_at(loop, when, callback, options.arg, options.context);
 }
 
 /* The slot that @handle still stands for, or NULL. */
@@ -128,7 +207,7 @@ bool knit_handle_cancel(knit_handle handle)
 	if (!slot)
 		return false;
 	kn_timer_stop(slot->loop, &slot->timer);
-	slot_free(slot->loop, slot);
+	slot_drop(slot->loop, slot);
 	return true;
 }
 
@@ -158,7 +237,7 @@ void kn_callbacks_drop(struct knit_loop *loop)
 
 		if (slot->generation) {
 			kn_timer_stop(loop, &slot->timer);
-			slot_free(loop, slot);
+			slot_drop(loop, slot);
 		}
 	}
 }

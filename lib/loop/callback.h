@@ -14,7 +14,9 @@ struct kn_callback {
 	void *arg;
 	uint64_t generation; /* of the handle; 0 while it is free */
 	struct kn_timer timer;
-	uint32_t index; /* in the slab */
+	uint32_t index;           /* in the slab */
+	struct kn_vars *vars;     /* owned: what it sees */
+	struct kn_origin *origin; /* owned: where it was made; NULL but in debug mode */
 };
 _Static_assert(offsetof(struct kn_callback, generation) >= sizeof(struct kn_slab_idle) &&
                        offsetof(struct kn_callback, generation) + 8 <= KN_SLAB_HEADER,

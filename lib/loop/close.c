@@ -137,6 +137,7 @@ static int close_now(struct knit_loop *loop)
 	kn_self.loop = loop;
 	kn_self.task = NULL;
 	kn_self.message = NULL;
+	kn_self.vars = NULL;
 	if (!before.loop)
 		kn_fiber_init_thread(&loop->fiber);
 	kn_signals_close(loop);
@@ -159,9 +160,11 @@ static int close_now(struct knit_loop *loop)
 	 * goes to stderr. */
 	loop->exception_handler = NULL;
 	loop->exception_arg = NULL;
+	loop->task_factory = NULL;
 	kn_self.loop = before.loop;
 	kn_self.task = before.task;
 	kn_self.message = before.message;
+	kn_self.vars = before.vars;
 	atomic_store_explicit(&loop->is_closed, true, memory_order_release);
 	return r < 0 ? r : left;
 }

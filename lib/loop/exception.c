@@ -41,6 +41,12 @@ void knit_loop_default_exception_handler(knit_loop *loop, const knit_exception_c
 
 		n += more < room ? more : room - 1;
 	}
+	if (context->created && n < (int)sizeof(line) - 2) {
+		int room = (int)sizeof(line) - 1 - n;
+		int more = snprintf(line + n, (size_t)room, " (created at %s)", context->created);
+
+		n += more < room ? more : room - 1;
+	}
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, (size_t)n) < 0)
 		return; /* there is nobody left to tell */
@@ -48,11 +54,18 @@ void knit_loop_default_exception_handler(knit_loop *loop, const knit_exception_c
 
 void kn_loop_report(struct knit_loop *loop, knit_exception_context *context)
 {
+	struct kn_vars **vars = NULL, **before = kn_self.vars;
+
 	context->size = sizeof(*context);
+	if (context->future && loop->vars_of)
+		vars = loop->vars_of(context->future);
+	if (vars)
+		kn_self.vars = vars;
 	if (loop->exception_handler)
 		loop->exception_handler(loop, context, loop->exception_arg);
 	else
 		knit_loop_default_exception_handler(loop, context, NULL);
+	kn_self.vars = before;
 }
 
 int knit_loop_call_exception_handler(knit_loop *loop, const knit_exception_context *context)

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "loop/callback.h"
+#include "loop/debug.h"
 #include "loop/executor.h"
 
 #define DEFAULT_STACK_SIZE (64 * 1024)
@@ -44,6 +45,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	loop->grace = GRACE;
 	loop->stack_size = options->stack_size ? options->stack_size : DEFAULT_STACK_SIZE;
 	loop->paint = options->paint != 0;
+	kn_debug_init(loop, options->debug);
 	atomic_init(&loop->owner, &kn_self);
 	atomic_init(&loop->magic, KN_LOOP_MAGIC);
 	atomic_init(&loop->refs, 1);
@@ -112,7 +114,8 @@ knit_loop *knit_loop_new_with(const knit_loop_options *given)
 	struct knit_loop *loop = NULL;
 	int r = kn_options_copy(&options, sizeof(options), given);
 
-	if (r == 0 && options.clock > KNIT_CLOCK_VIRTUAL_JUMP)
+	if (r == 0 &&
+	    (options.clock > KNIT_CLOCK_VIRTUAL_JUMP || options.debug < -1 || options.debug > 1))
 		r = -EINVAL;
 	if (r == 0) {
 		loop = kn_memalign(_Alignof(struct knit_loop), sizeof(*loop));

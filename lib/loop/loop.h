@@ -22,6 +22,7 @@
 #include "base/thread.h"
 #include "engine/engine.h"
 #include "fiber/fiber.h"
+#include "loop/context.h"
 #include "knit/loop.h"
 
 /* Something that can be put into the ready list. */
@@ -56,6 +57,8 @@ enum kn_phase {
 	KN_CLOSED,
 };
 
+struct kn_subject; /* loop/debug.h */
+
 struct kn_loop_counters {
 	uint64_t passes;
 	uint64_t posts;  /* taken out of the inbox */
@@ -76,8 +79,10 @@ struct knit_loop {
 	bool parked;   /* hosted, between passes: what becomes ready must make the fd readable */
 	bool running;  /* on the owner's stack */
 	bool started;  /* so is the engine */
-	uint8_t phase; /* enum kn_phase */
-	uint8_t clock; /* KNIT_CLOCK_* */
+	bool in_batch; /* in kn_loop_run_batch() */
+	bool debug;
+	uint8_t phase;               /* enum kn_phase */
+	uint8_t clock;               /* KNIT_CLOCK_* */
 	struct kn_inbox_node *posts; /* taken, not yet ready */
 	struct kn_post *spare;       /* posts that ran, to be used again; linked by node.next */
 	unsigned spare_count;
@@ -123,6 +128,18 @@ struct knit_loop {
 	void (*describe_tasks)(struct knit_loop *loop); /* reports all tasks as stuck */
 	void (*drop_ready)(struct kn_ready *ready);     /* frees a done-callback */
 	void (*close_tasks)(struct knit_loop *loop);    /* the last act of a close */
+
+	int64_t slow_callback; /* ns; debug mode reports what takes as long */
+	unsigned indirect;     /* not 0: a task that suspends asks where to: lib/task/step.c */
+	bool eager;            /* tasks start when they are created */
+	bool told_short_sleep; /* debug mode has reported one */
+	knit_task_factory *task_factory; /* NULL: none */
+	void *task_factory_arg;
+	bool in_factory;
+	/* The context variables of a task, NULL for a plain future. */
+	struct kn_vars **(*vars_of)(knit_future *future);
+	/* Tells debug mode what is about to run, if it is the task layer's. */
+	bool (*describe_ready)(struct kn_ready *ready, struct kn_subject *subject);
 
 	/* the io layer's: see lib/io/close.h */
 	struct kn_list owned_fds;                    /* listeners and the like */

@@ -3,6 +3,10 @@ loop_sources = \
 	lib/loop/callback.c \
 	lib/loop/callback.h \
 	lib/loop/close.c \
+	lib/loop/context.c \
+	lib/loop/context.h \
+	lib/loop/debug.c \
+	lib/loop/debug.h \
 	lib/loop/exception.c \
 	lib/loop/executor.c \
 	lib/loop/executor.h \

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "base/alloc.h"
 #include "base/error.h"
+#include "loop/debug.h"
 #include "knit/thread.h"
 
 #define SPARE_MAX 4096 /* posts that a loop keeps for reuse; more are freed */
@@ -24,6 +25,7 @@ struct callback_post {
 	knit_callback *callback;
 	void *arg;
 	struct knit_loop *loop; /* borrowed: the loop that it was posted to */
+	struct kn_vars *vars;   /* owned: what it sees */
 };
 
 /* ---- waking -------------------------------------------------------------------------- */
@@ -161,9 +163,22 @@ static void run_callback(struct kn_ready *ready)
 	struct callback_post *node = kn_container_of(ready, struct callback_post, post.ready);
 	knit_callback *callback = node->callback;
 	void *arg = node->arg;
+	struct kn_vars_frame frame;
 
+	kn_vars_enter(&frame, node->vars);
 	node_free(node->loop, node);
 	callback(arg);
+	kn_vars_leave(&frame);
+}
+
+bool kn_post_describe(struct kn_ready *ready, struct kn_subject *subject)
+{
+	struct callback_post *node = kn_container_of(ready, struct callback_post, post.ready);
+
+	if (ready->run != run_callback)
+		return false;
+	kn_subject_callback(subject, (uintptr_t)node->callback, NULL);
+	return true;
 }
 
 int knit_loop_call_soon_threadsafe(knit_loop *loop, knit_callback *callback, void *arg)
@@ -182,9 +197,12 @@ int knit_loop_call_soon_threadsafe(knit_loop *loop, knit_callback *callback, voi
 	node->callback = callback;
 	node->arg = arg;
 	node->loop = loop;
+	node->vars = kn_vars_capture();
 	r = kn_loop_post(loop, &node->post);
-	if (kn_unlikely(r < 0))
+	if (kn_unlikely(r < 0)) {
+		kn_vars_release(node->vars);
 		kn_free(node);
+	}
 	return r;
 }
 

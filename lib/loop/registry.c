@@ -61,6 +61,7 @@ static void close_loops_of(struct kn_thread *thread)
 	thread->loop = NULL;
 	thread->task = NULL;
 	thread->message = NULL;
+	thread->vars = NULL;
 	while ((loop = first_of(thread))) {
 		if (loop->running || loop->phase != KN_OPEN)
 			leave(loop);
@@ -103,6 +104,7 @@ static void after_fork_in_child(void)
 	kn_self.loop = NULL;
 	kn_self.task = NULL;
 	kn_self.message = NULL;
+	kn_self.vars = NULL;
 	kn_signals_after_fork_in_child();
 	if (left && left->running)
 		kn_loop_unblock_sigpipe(left);

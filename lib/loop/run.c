@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <time.h>
 #include "base/error.h"
+#include "loop/debug.h"
 #include "loop/post.h"
 
 #define COMPLETIONS_A_PASS 256
@@ -181,12 +182,17 @@ int kn_loop_poll(struct knit_loop *loop, int64_t until)
 void kn_loop_run_batch(struct knit_loop *loop)
 {
 	kn_list_splice_tail(&loop->batch, &loop->ready);
+	loop->in_batch = true;
 	while (!kn_list_empty(&loop->batch)) {
 		struct kn_ready *ready = kn_list_entry(loop->batch.next, struct kn_ready, link);
 
 		kn_list_del(&ready->link);
-		ready->run(ready);
+		if (kn_unlikely(loop->debug))
+			kn_loop_run_watched(loop, ready);
+		else
+			ready->run(ready);
 	}
+	loop->in_batch = false;
 }
 
 /* ---- running ------------------------------------------------------------------------- */
@@ -321,6 +327,7 @@ void kn_loop_end_run(struct knit_loop *loop)
 	kn_self.loop = NULL;
 	loop->running = false;
 	loop->passing = false;
+	loop->in_batch = false;
 	atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
 	if (loop->host_fd >= 0)
 		kn_loop_park(loop);

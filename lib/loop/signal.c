@@ -13,6 +13,8 @@
 #include <sched.h>
 #include <string.h>
 #include "base/alloc.h"
+#include "base/options.h"
+#include "loop/debug.h"
 #include "loop/loop.h"
 
 #define SIGNALS 64 /* of Linux, counted from 1 */
@@ -23,6 +25,8 @@ struct handler {
 	int signum;
 	knit_callback *callback;
 	void *arg;
+	struct kn_vars *vars;     /* owned: what every delivery sees */
+	struct kn_origin *origin; /* owned: where it was added; NULL but in debug mode */
 };
 
 struct targets {
@@ -170,12 +174,32 @@ static void handler_run(struct kn_ready *ready)
 {
 	struct handler *handler = kn_container_of(ready, struct handler, ready);
 
+	struct kn_vars_frame frame;
+	struct kn_vars *vars = NULL;
+
+	if (kn_unlikely(handler->vars != NULL))
+		vars = kn_vars_again(handler->vars);
+	kn_vars_enter(&frame, vars);
 	handler->callback(handler->arg);
+	kn_vars_leave(&frame);
 }
 
-int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_callback *callback, void *arg)
+bool kn_signal_describe(struct kn_ready *ready, struct kn_subject *subject)
+{
+	struct handler *handler = kn_container_of(ready, struct handler, ready);
+
+	if (ready->run != handler_run)
+		return false;
+	kn_subject_callback(subject, (uintptr_t)handler->callback, handler->origin);
+	return true;
+}
+
+/* Consumes @vars if it succeeds. */
+static int add_handler(knit_loop *loop, int signum, knit_callback *callback, void *arg,
+                       struct kn_vars *vars)
 {
 	struct handler *handler;
+	struct kn_vars *old;
 	int r;
 
 	loop = kn_loop_or_running(loop);
@@ -186,8 +210,11 @@ int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_callback *cal
 		return -EINVAL;
 	handler = find(loop, signum);
 	if (handler) {
+		old = handler->vars;
 		handler->callback = callback;
 		handler->arg = arg;
+		handler->vars = vars;
+		kn_vars_release(old);
 		return 0;
 	}
 	handler = kn_malloc(sizeof(*handler));
@@ -205,18 +232,48 @@ int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_callback *cal
 	handler->signum = signum;
 	handler->callback = callback;
 	handler->arg = arg;
+	handler->vars = vars;
+	handler->origin = kn_origin_note(loop);
 	kn_list_add_tail(&loop->signals, &handler->link);
 	return 0;
 }
 
+int knit_loop_add_signal_handler_with(knit_loop *loop, int signum, knit_callback *callback,
+                                      const knit_callback_options *given)
+{
+	knit_callback_options options;
+	struct kn_vars *vars;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	if (r == 0)
+		r = kn_vars_take(options.context, &vars);
+	if (r < 0)
+		return r;
+	r = add_handler(loop, signum, callback, options.arg, vars);
+	if (r < 0)
+		kn_vars_release(vars);
+	return r;
+}
+
+int knit_loop_add_signal_handler(knit_loop *loop, int signum, knit_callback *callback, void *arg)
+{
+	const knit_callback_options options = {.size = sizeof(options), .arg = arg};
+
+	return knit_loop_add_signal_handler_with(loop, signum, callback, &options);
+}
+
 static void handler_free(struct knit_loop *loop, struct handler *handler)
 {
+	struct kn_vars *vars = handler->vars;
+
 	pthread_mutex_lock(&lock);
 	remove_target(handler->signum, loop);
 	pthread_mutex_unlock(&lock);
 	kn_list_del(&handler->link);
 	kn_list_del(&handler->ready.link);
+	kn_origin_unref(handler->origin);
 	kn_free(handler);
+	kn_vars_release(vars);
 }
 
 int knit_loop_remove_signal_handler(knit_loop *loop, int signum)

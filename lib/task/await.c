@@ -6,6 +6,7 @@
  * a cancellation that comes now is delivered instead of what the wait brought (but for
  * operations of the kernel, see lib/io). */
 #include "task/task.h"
+#include <stdio.h>
 
 /* ---- parking ------------------------------------------------------------------------- */
 
@@ -172,11 +173,30 @@ int knit_sleep_until(int64_t when)
 	return (int)kn_task_suspend(task, &sleep.wait);
 }
 
+/* A delay in seconds or milliseconds looks like this. */
+static KN_COLD void report_short_sleep(struct knit_loop *loop, int64_t delay)
+{
+	char message[128];
+	knit_exception_context context = {.message = message, .future = kn_self.task};
+
+	if (loop->told_short_sleep)
+		return;
+	loop->told_short_sleep = true;
+	snprintf(message, sizeof(message),
+	         "knit_sleep() for %lld ns: delays are in nanoseconds (KNIT_MS, KNIT_S)",
+	         (long long)delay);
+	if (kn_self.task)
+		context.name = knit_task_get_name(kn_self.task);
+	kn_loop_report(loop, &context);
+}
+
 int knit_sleep(int64_t delay)
 {
 	int error = 0;
 	struct kn_task *task;
 
+	if (kn_unlikely(delay > 0 && delay < KNIT_US) && kn_self.loop && kn_self.loop->debug)
+		report_short_sleep(kn_self.loop, delay);
 	if (delay > 0)
 		return kn_self.loop ? knit_sleep_until(kn_loop_deadline(kn_self.loop, delay))
 		                    : -KNIT_ENOTASK;

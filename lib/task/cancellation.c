@@ -234,7 +234,9 @@ static void report(struct kn_task *task, const char *message)
 	        .name = knit_task_get_name(&task->future),
 	        .future = &task->future,
 	};
+	char created[KN_ORIGIN_TEXT];
 
+	context.created = kn_origin_print(task->future.origin, created, sizeof(created));
 	kn_loop_report(task->future.loop, &context);
 }
 

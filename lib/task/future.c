@@ -13,6 +13,8 @@ struct done_callback {
 	knit_done_callback *callback;
 	void *arg;
 	knit_future *future;
+	struct kn_vars *vars;     /* owned: what it sees */
+	struct kn_origin *origin; /* owned: where it was registered; NULL but in debug mode */
 	uint32_t index;
 };
 
@@ -156,8 +158,11 @@ int knit_future_exception(knit_future *future, const char **ret_message)
 static void registration_free(struct done_callback *registration)
 {
 	struct knit_loop *loop = registration->future->loop;
+	struct kn_vars *vars = registration->vars;
 
+	kn_origin_unref(registration->origin);
 	kn_slab_free(&loop->done_callbacks, registration, registration->index);
+	kn_vars_release(vars);
 }
 
 static void registration_run(struct kn_ready *ready)
@@ -166,10 +171,24 @@ static void registration_run(struct kn_ready *ready)
 	knit_done_callback *callback = registration->callback;
 	knit_future *future = registration->future;
 	void *arg = registration->arg;
+	struct kn_vars_frame frame;
 
+	kn_vars_enter(&frame, registration->vars);
+	registration->vars = NULL;
 	registration_free(registration);
 	callback(future, arg);
+	kn_vars_leave(&frame);
 	kn_future_release(future);
+}
+
+bool kn_done_callback_describe(struct kn_ready *ready, struct kn_subject *subject)
+{
+	struct done_callback *registration = kn_container_of(ready, struct done_callback, ready);
+
+	if (ready->run != registration_run)
+		return false;
+	kn_subject_callback(subject, (uintptr_t)registration->callback, registration->origin);
+	return true;
 }
 
 static void registration_notify(struct kn_waiter *waiter, knit_future *future)
@@ -185,9 +204,11 @@ static void registration_notify(struct kn_waiter *waiter, knit_future *future)
 	kn_loop_ready(future->loop, &registration->ready);
 }
 
-int knit_future_add_done_callback(knit_future *future, knit_done_callback *callback, void *arg)
+static int add_done_callback(knit_future *future, knit_done_callback *callback, void *arg,
+                             knit_context *context)
 {
 	struct done_callback *registration;
+	struct kn_vars *vars;
 	struct kn_slab *slab;
 	uint32_t index;
 	int r = kn_future_check(future);
@@ -196,14 +217,18 @@ int knit_future_add_done_callback(knit_future *future, knit_done_callback *callb
 		r = -EINVAL;
 	if (r == 0)
 		r = kn_loop_usable(future->loop);
+	if (r == 0)
+		r = kn_vars_take(context, &vars);
 	if (r < 0)
 		return r;
 	slab = &future->loop->done_callbacks;
 	if (!slab->size)
 		kn_slab_init(slab, sizeof(*registration), NULL, 0);
 	registration = kn_slab_alloc(slab, &index);
-	if (!registration)
+	if (!registration) {
+		kn_vars_release(vars);
 		return -ENOMEM;
+	}
 	kn_list_init(&registration->waiter.link);
 	kn_list_init(&registration->ready.link);
 	registration->waiter.notify = registration_notify;
@@ -211,12 +236,28 @@ int knit_future_add_done_callback(knit_future *future, knit_done_callback *callb
 	registration->callback = callback;
 	registration->arg = arg;
 	registration->future = future;
+	registration->vars = vars;
+	registration->origin = kn_origin_note(future->loop);
 	registration->index = index;
 	if (kn_future_is_done(future))
 		registration_notify(&registration->waiter, future);
 	else
 		kn_list_add_tail(&future->waiters, &registration->waiter.link);
 	return 0;
+}
+
+int knit_future_add_done_callback(knit_future *future, knit_done_callback *callback, void *arg)
+{
+	return add_done_callback(future, callback, arg, NULL);
+}
+
+int knit_future_add_done_callback_with(knit_future *future, knit_done_callback *callback,
+                                       const knit_callback_options *given)
+{
+	knit_callback_options options;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	return r < 0 ? r : add_done_callback(future, callback, options.arg, options.context);
 }
 
 int knit_future_remove_done_callback(knit_future *future, knit_done_callback *callback, void *arg)

@@ -154,6 +154,7 @@ static struct kn_task *create(knit_task_group *public, knit_coro *coro,
 	if (kn_likely(child != NULL)) {
 		child->group = group;
 		kn_list_add_tail(&group->children, &child->sibling);
+		kn_task_hurry(child);
 	}
 	return child;
 }

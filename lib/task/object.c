@@ -37,6 +37,19 @@ void kn_future_foreign(const knit_future *future, const char *function)
 	         function, future->is_task ? "task" : "future");
 }
 
+/* Reports about a task are made in its context (rule 30). */
+static struct kn_vars **vars_of(knit_future *future)
+{
+	if (!future->is_task || kn_loop_check(future->loop) < 0)
+		return NULL;
+	return &kn_task_of(future)->vars;
+}
+
+static bool describe_ready(struct kn_ready *ready, struct kn_subject *subject)
+{
+	return kn_task_describe(ready, subject) || kn_done_callback_describe(ready, subject);
+}
+
 void kn_tasks_attach(struct knit_loop *loop)
 {
 	if (kn_likely(loop->unwind != NULL))
@@ -49,6 +62,8 @@ void kn_tasks_attach(struct knit_loop *loop)
 	loop->give_up = kn_tasks_give_up;
 	loop->describe_tasks = kn_tasks_describe;
 	loop->drop_ready = kn_done_callback_drop;
+	loop->vars_of = vars_of;
+	loop->describe_ready = describe_ready;
 }
 
 /* The first object of a loop keeps the loop in memory, for all of them. */
@@ -83,6 +98,7 @@ static void future_init(knit_future *future, struct knit_loop *loop, uint32_t in
 	future->is_derived = false;
 	future->outcome = 0;
 	future->message = NULL;
+	future->origin = NULL;
 	kn_list_init(&future->waiters);
 	future->result_free = NULL;
 }
@@ -104,6 +120,7 @@ knit_future *kn_future_new(struct knit_loop *loop)
 	if (kn_unlikely(!future))
 		return NULL;
 	future_init(future, loop, index);
+	future->origin = kn_origin_note(loop);
 	return future;
 }
 
@@ -118,6 +135,7 @@ struct kn_task *kn_task_alloc(struct knit_loop *loop)
 		return NULL;
 	memset(task, 0, sizeof(*task));
 	future_init(&task->future, loop, index);
+	task->future.origin = kn_origin_note(loop);
 	task->future.is_task = true;
 	return task;
 }
@@ -125,6 +143,7 @@ struct kn_task *kn_task_alloc(struct knit_loop *loop)
 void kn_future_report(knit_future *future, const char *message)
 {
 	knit_exception_context context = {.message = message, .future = future};
+	char created[KN_ORIGIN_TEXT];
 
 	if (future->retrieved || future->state != KN_FINISHED || !knit_is_error(future->outcome))
 		return;
@@ -138,6 +157,7 @@ void kn_future_report(knit_future *future, const char *message)
 		context.file = future->message->file;
 		context.line = future->message->line;
 	}
+	context.created = kn_origin_print(future->origin, created, sizeof(created));
 	kn_loop_report(future->loop, &context);
 }
 
@@ -182,6 +202,7 @@ static void object_destroy(knit_future *future)
 	struct knit_loop *loop = future->loop;
 
 	kn_message_unref(future->message);
+	kn_origin_unref(future->origin);
 	if (!future->is_task) {
 		if (kn_unlikely(future->is_derived))
 			future->derived->drop(future->derived, future);
@@ -189,6 +210,7 @@ static void object_destroy(knit_future *future)
 		return;
 	}
 	struct kn_task *task = kn_task_of(future);
+	struct kn_vars *vars = task->vars;
 
 	kn_list_del(&task->link);
 	kn_message_unref(task->record);
@@ -196,6 +218,7 @@ static void object_destroy(knit_future *future)
 	kn_message_unref(task->cancel_message);
 	kn_free(task->name);
 	object_free(loop, &loop->tasks, task, future->index);
+	kn_vars_release(vars);
 }
 
 void kn_future_release(knit_future *future)

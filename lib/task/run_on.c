@@ -24,7 +24,8 @@ struct call {
 	struct knit_loop *there;   /* borrowed */
 	knit_coro *coro;
 	const knit_task_options *options;
-	knit_future *task; /* the other loop's; borrowed while it is not done */
+	struct kn_vars *vars; /* owned by the other loop: the caller's context variables */
+	knit_future *task;    /* the other loop's; borrowed while it is not done */
 	intptr_t outcome;
 	struct kn_message *message; /* owned: a copy */
 	struct kn_message *why; /* owned by the other loop once it is sent: the request's text */
@@ -73,8 +74,13 @@ static void call_is_done(struct kn_waiter *waiter, knit_future *task)
 static void call_go(struct kn_ready *ready)
 {
 	struct call *call = kn_container_of(ready, struct call, go.ready);
+	struct kn_vars_frame frame;
+	struct kn_task *task;
 	int error;
-	struct kn_task *task = kn_task_create(call->there, call->coro, call->options, 0, &error);
+
+	kn_vars_enter(&frame, call->vars);
+	task = kn_task_create(call->there, call->coro, call->options, 0, &error);
+	kn_vars_leave(&frame);
 
 	if (!task) {
 		call->outcome = error;
@@ -84,6 +90,7 @@ static void call_go(struct kn_ready *ready)
 	call->task = &task->future;
 	call->waiter.notify = call_is_done;
 	kn_list_add_tail(&task->future.waiters, &call->waiter.link);
+	kn_task_hurry(task);
 }
 
 static void call_cancel(struct kn_ready *ready)
@@ -170,10 +177,12 @@ intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_opti
 	if (!loop || !coro)
 		return -EINVAL;
 	init_posts(&call);
+	call.vars = kn_vars_capture();
 	call.here = task->future.loop;
 	kn_loop_hold(call.here);
 	r = kn_loop_post(loop, &call.go);
 	if (r < 0) {
+		kn_vars_release(call.vars);
 		kn_loop_let_go(call.here);
 		return r;
 	}

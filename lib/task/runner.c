@@ -13,8 +13,10 @@
 #define GRACE (60 * KNIT_S)
 
 struct knit_runner {
-	knit_loop *loop; /* counted; NULL once the runner is closed */
-	int64_t grace;   /* ns */
+	knit_loop *loop;       /* counted; NULL once the runner is closed */
+	int64_t grace;         /* ns */
+	knit_context *context; /* counted: of all main tasks; NULL before the first run, and in
+	                        * knit_run() */
 };
 
 /* ---- making one ---------------------------------------------------------------------- */
@@ -28,6 +30,7 @@ static int init(struct knit_runner *runner, const knit_runner_options *options)
 	        .cq_entries = options->cq_entries,
 	        .clock = options->clock,
 	        .paint = options->paint,
+	        .debug = options->debug,
 	};
 
 	if (options->grace < 0)
@@ -71,15 +74,14 @@ knit_loop *knit_runner_get_loop(const knit_runner *runner)
 
 /* ---- a run --------------------------------------------------------------------------- */
 
-/* The keyword arguments of a main task. What all runs of a runner share, and is not the loop's,
- * goes in here: its context (lib/task/context.c), of which a runner has one (rule 252). */
+/* The keyword arguments of a main task. All runs of a runner share its context (rule 252). */
 static void set_main_options(const struct knit_runner *runner, void *arg,
                              knit_task_options *options)
 {
-	(void)runner;
 	memset(options, 0, sizeof(*options));
 	options->size = sizeof(*options);
 	options->arg = arg;
+	options->context = runner->context;
 }
 
 struct interrupt {
@@ -157,7 +159,11 @@ intptr_t knit_runner_run(knit_runner *runner, knit_coro *coro, void *arg)
 		return -EINVAL;
 	if (kn_self.loop)
 		return -KNIT_ERUNNING;
-	return runner->loop ? run_main(runner, coro, arg) : -KNIT_ECLOSED;
+	if (!runner->loop)
+		return -KNIT_ECLOSED;
+	if (!runner->context)
+		runner->context = knit_copy_context();
+	return runner->context ? run_main(runner, coro, arg) : -ENOMEM;
 }
 
 /* ---- the end ------------------------------------------------------------------------- */
@@ -214,7 +220,8 @@ static int close_loop(struct knit_runner *runner)
 {
 	int r = run_out(runner), closed;
 
-	/* A foreign thread, or the child of a fork(): there it is closed, and stays the parent's. */
+	/* A foreign thread, or the child of a fork(): there it is closed, and stays the parent's.
+	 */
 	if (kn_loop_check(runner->loop) < 0) {
 		if (knit_loop_is_closed(runner->loop))
 			runner->loop = knit_loop_unref(runner->loop);
@@ -247,6 +254,7 @@ knit_runner *knit_runner_unref(knit_runner *runner)
 	if (runner->loop)
 		kn_panic("knit_runner_unref(): the runner is not closed, and cannot be here: %s",
 		         knit_strerror(r));
+	knit_context_unref(runner->context);
 	kn_free(runner);
 	return NULL;
 }
@@ -291,6 +299,7 @@ intptr_t knit_run_with(knit_coro *main, const knit_run_options *given)
 		                          .clock = options.clock,
 		                          .paint = options.paint,
 		                          .grace = options.grace,
+		                          .debug = options.debug,
 		                  });
 	return r < 0 ? r : run_once(&runner, main, options.arg);
 }

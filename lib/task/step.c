@@ -9,8 +9,14 @@
  * since both sides were suspended by the same calls. If nothing but the ready list asks for
  * anything, it even begins the next pass, whose first step may be its own. All else - callbacks,
  * the engine, timers, what other threads posted, the end of a task - happens on the loop's own
- * stack, which is as large as user code may expect. The order is the same either way. */
+ * stack, which is as large as user code may expect. The order is the same either way.
+ *
+ * The first step of an eager task runs inside of the call that created it, on a stack of its own,
+ * so only memory bounds how deep such calls nest. It suspends to its creator, whoever is next in
+ * line; from then on it is a task as any other. loop->indirect tells a suspending task that there
+ * is such a step, or debug mode: one branch for both. */
 #include "task/task.h"
+#include <stdio.h>
 #include <string.h>
 
 /* ---- the name of a task whose stack overflows ----------------------------------- */
@@ -51,7 +57,7 @@ static void task_main(void *arg)
 
 	task->wake_outcome = task->coro(task->arg);
 	task->returned = true;
-	kn_fiber_exit(&task->fiber, &task->future.loop->fiber);
+	kn_fiber_exit(&task->fiber, task->starter ? task->starter : &task->future.loop->fiber);
 }
 
 /* False: the task cannot start: a request to cancel it came first, or there is no stack. */
@@ -99,6 +105,7 @@ static inline void set_running(struct kn_task *task)
 
 	self->task = &task->future;
 	self->message = &task->record;
+	self->vars = &task->vars;
 	kn_overflow_set_current(task->fiber.stack);
 }
 
@@ -121,8 +128,45 @@ void kn_task_step(struct kn_ready *ready)
 	kn_overflow_set_current(NULL);
 	self->task = NULL;
 	self->message = NULL;
+	self->vars = NULL;
 	if (kn_unlikely(task->returned || task->refused > KN_REFUSALS_MAX))
 		end(task);
+}
+
+/* ---- eager first steps --------------------------------------------------------------- */
+
+void kn_task_start(struct kn_task *task)
+{
+	struct kn_thread *self = &kn_self, creator = *self;
+	struct knit_loop *loop = task->future.loop;
+	struct kn_task *outer = creator.task ? kn_task_of(creator.task) : NULL;
+	struct kn_fiber *fiber = outer ? &outer->fiber : &loop->fiber;
+
+	kn_list_del(&task->ready.link);
+	task->eager = false;
+	if (kn_unlikely(!prepare(task))) {
+		kn_task_finish(task, task->must_cancel ? -KNIT_ECANCELLED : -ENOMEM);
+		return;
+	}
+	task->starter = fiber;
+	loop->indirect += 2;
+	set_running(task);
+	kn_fiber_switch(fiber, &task->fiber);
+	/* A child of a fork() that the task made: it is nobody's task. */
+	if (kn_unlikely(!self->task))
+		return;
+	task->starter = NULL;
+	loop->indirect -= 2;
+	kn_overflow_set_current(NULL);
+	self->task = NULL;
+	self->message = NULL;
+	self->vars = NULL;
+	if (task->returned)
+		end(task);
+	kn_overflow_set_current(outer ? outer->fiber.stack : NULL);
+	self->task = creator.task;
+	self->message = creator.message;
+	self->vars = creator.vars;
 }
 
 /* ---- from one task to the next --------------------------------------------------------- */
@@ -146,11 +190,44 @@ static inline struct kn_task *take_next(struct knit_loop *loop)
 	return task;
 }
 
+/* Debug mode: one that was told to end and goes on waiting may never end. */
+static void watch_cancellation(struct kn_task *task)
+{
+	char created[KN_ORIGIN_TEXT];
+	knit_exception_context context = {
+	        .message = "Task was cancelled, and suspends again without knit_task_uncancel()",
+	        .future = &task->future,
+	};
+
+	if (task->cancelling <= task->requests + task->held ||
+	    task->deliveries == task->told_deliveries)
+		return;
+	task->told_deliveries = task->deliveries;
+	context.name = knit_task_get_name(&task->future);
+	context.created = kn_origin_print(task->future.origin, created, sizeof(created));
+	kn_loop_report(task->future.loop, &context);
+}
+
+/* To the creator, or in debug mode always to the loop, which measures each step. */
+static KN_COLD void leave_indirect(struct kn_task *task)
+{
+	struct knit_loop *loop = task->future.loop;
+
+	if (loop->debug)
+		watch_cancellation(task);
+	kn_fiber_switch(&task->fiber, task->starter ? task->starter : &loop->fiber);
+}
+
 void kn_task_leave(struct kn_task *task)
 {
 	struct knit_loop *loop = task->future.loop;
-	struct kn_task *next = take_next(loop);
+	struct kn_task *next;
 
+	if (kn_unlikely(loop->indirect)) {
+		leave_indirect(task);
+		return;
+	}
+	next = take_next(loop);
 	if (next == task)
 		return;
 	if (next) {
@@ -159,4 +236,18 @@ void kn_task_leave(struct kn_task *task)
 	} else {
 		kn_fiber_switch(&task->fiber, &loop->fiber);
 	}
+}
+
+/* ---- debug mode ---------------------------------------------------------------------- */
+
+bool kn_task_describe(struct kn_ready *ready, struct kn_subject *subject)
+{
+	struct kn_task *task = kn_container_of(ready, struct kn_task, ready);
+
+	if (ready->run != kn_task_step)
+		return false;
+	snprintf(subject->what, sizeof(subject->what), "task '%s'",
+	         knit_task_get_name(&task->future));
+	subject->origin = kn_origin_ref(task->future.origin);
+	return true;
 }

@@ -78,27 +78,53 @@ void kn_task_numbers_return(struct knit_loop *loop)
 	loop->task_number = loop->task_number_end = 0;
 }
 
-struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
-                               const knit_task_options *options, unsigned references, int *error)
+/* Is a task with these options to start at once? 1, 0 or a negative code. */
+static int starts_eagerly(const struct knit_loop *loop, const knit_task_options *options)
+{
+	bool runs = kn_self.loop == loop && loop->in_batch;
+
+	if (options->eager_start > 0)
+		return runs ? 1 : -KNIT_ENOLOOP;
+	return options->eager_start == 0 && loop->eager && runs;
+}
+
+/* Without asking the factory. */
+static struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
+                            const knit_task_options *options, unsigned references, int *error)
 {
 	struct kn_task *task;
+	struct kn_vars *vars;
 	char *name = NULL;
+	int eager = 0;
 
 	*error = coro ? kn_loop_usable(loop) : -EINVAL;
+	if (kn_unlikely(*error < 0))
+		return NULL;
+	if (kn_unlikely(options->eager_start || loop->eager)) {
+		*error = eager = starts_eagerly(loop, options);
+		if (eager < 0)
+			return NULL;
+	}
+	*error = kn_vars_take(options->context, &vars);
 	if (kn_unlikely(*error < 0))
 		return NULL;
 	*error = -ENOMEM;
 	if (kn_unlikely(options->name != NULL)) {
 		name = kn_strdup(options->name);
-		if (!name)
+		if (!name) {
+			kn_vars_release(vars);
 			return NULL;
+		}
 	}
 	task = kn_task_alloc(loop);
 	if (kn_unlikely(!task)) {
+		kn_vars_release(vars);
 		kn_free(name);
 		return NULL;
 	}
 	*error = 0;
+	task->vars = vars;
+	task->eager = eager;
 	task->future.refs = 1 + references;
 	task->future.result_free = options->result_free;
 	task->ready.run = kn_task_step;
@@ -113,6 +139,17 @@ struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
 	return task;
 }
 
+struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
+                               const knit_task_options *options, unsigned references, int *error)
+{
+	*error = kn_loop_check(loop);
+	if (kn_unlikely(*error < 0))
+		return NULL;
+	if (kn_unlikely(loop->task_factory != NULL) && !loop->in_factory && coro)
+		return kn_task_from_factory(loop, coro, options, references, error);
+	return make(loop, coro, options, references, error);
+}
+
 static struct kn_task *create(knit_loop *loop, knit_coro *coro, const knit_task_options *given,
                               unsigned references, int *error)
 {
@@ -124,14 +161,36 @@ static struct kn_task *create(knit_loop *loop, knit_coro *coro, const knit_task_
 	return *error < 0 ? NULL : kn_task_create(loop, coro, &options, references, error);
 }
 
+knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_options *given)
+{
+	knit_task_options options;
+	struct kn_task *task = NULL;
+	int error = kn_options_copy(&options, sizeof(options), given);
+
+	loop = kn_loop_or_running(loop);
+	if (error == 0 && !loop)
+		error = -KNIT_ENOLOOP;
+	if (error == 0)
+		task = make(loop, coro, &options, 1, &error);
+	if (!task) {
+		kn_self.create_error = -error;
+		return NULL;
+	}
+	if (!loop->in_factory)
+		kn_task_hurry(task);
+	return &task->future;
+}
+
 knit_task *knit_loop_create_task_with(knit_loop *loop, knit_coro *coro,
                                       const knit_task_options *options)
 {
 	int error;
 	struct kn_task *task = create(loop, coro, options, 1, &error);
 
-	if (kn_likely(task != NULL))
+	if (kn_likely(task != NULL)) {
+		kn_task_hurry(task);
 		return &task->future;
+	}
 	kn_self.create_error = -error;
 	return NULL;
 }
@@ -143,9 +202,12 @@ knit_task *knit_create_task_with(knit_coro *coro, const knit_task_options *optio
 
 int knit_spawn_with(knit_coro *coro, const knit_task_options *options)
 {
+	struct kn_task *task;
 	int error;
 
-	(void)create(kn_self.loop, coro, options, 0, &error);
+	task = create(kn_self.loop, coro, options, 0, &error);
+	if (kn_likely(task != NULL))
+		kn_task_hurry(task);
 	return error;
 }
 

@@ -13,6 +13,7 @@
 #define KN_TASK_TASK_H
 #include <errno.h>
 #include "base/error.h"
+#include "loop/debug.h"
 #include "loop/loop.h"
 #include "knit/task.h"
 
@@ -34,6 +35,7 @@ struct knit_future {
 	bool is_derived;
 	intptr_t outcome;
 	struct kn_message *message; /* counted; of the failure or the cancellation */
+	struct kn_origin *origin;   /* counted: where it was created; NULL but in debug mode */
 	struct kn_list waiters;
 	union {
 		void (*result_free)(intptr_t outcome);
@@ -83,7 +85,11 @@ struct kn_task {
 	struct kn_scope *scope; /* the innermost; borrowed from its frame; NULL: none */
 	struct kn_group *group; /* that it is a child of, which has a reference; NULL: none */
 	struct kn_list
-	        sibling; /* the group's children, then its errors; only if there is a group */
+	        sibling;      /* the group's children, then its errors; only if there is a group */
+	struct kn_vars *vars; /* owned: its context variables */
+	struct kn_fiber *starter; /* during an eager first step: where that goes back to */
+	uint32_t told_deliveries; /* debug mode: deliveries when it was last reported */
+	bool eager;               /* kn_task_hurry() starts it */
 	bool started, returned;
 	bool overdue;    /* reported: it ignored its cancellation for the grace period */
 	uint8_t refused; /* suspensions refused by a closing loop */
@@ -176,16 +182,41 @@ void kn_task_uncancel(struct kn_task *task);
 /* Frees the registrations of a future that will never be done, and tells other waiters. */
 void kn_done_callbacks_free(knit_future *future);
 
+/* Fills in @subject if @ready is a done-callback. */
+bool kn_done_callback_describe(struct kn_ready *ready, struct kn_subject *subject);
+
 /* If @ready is a done-callback: frees it unrun. */
 void kn_done_callback_drop(struct kn_ready *ready);
 
 /* ---- tasks --------------------------------------------------------------------------- */
 
-/* A task on @loop from checked options; its first step is ready. With one reference for the
- * loop and @references for the creator. NULL and a negative code in *@error. */
+/* A task on @loop from checked options, made by the loop's factory if there is one; its first step
+ * is ready. With one reference for the loop and @references for the creator. NULL and a negative
+ * code in *@error. Once the creator has done its own part (registered it as somebody's child, or
+ * itself as a waiter) it calls kn_task_hurry(). */
 KN_NODISCARD struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
                                             const knit_task_options *options, unsigned references,
                                             int *error);
+
+/* The same, by the loop's factory. */
+KN_NODISCARD struct kn_task *kn_task_from_factory(struct knit_loop *loop, knit_coro *coro,
+                                                  const knit_task_options *options,
+                                                  unsigned references, int *error);
+
+/* Runs the first step of @task now, inside of the running task or callback. */
+void kn_task_start(struct kn_task *task);
+
+/* The last thing that a creator does: starts @task if it is an eager one. It may be done then, and
+ * gone if the creator took no reference. Nobody who hears of its end may act on the creator there
+ * and then: a task group, say, has to go by the ready list. */
+static inline void kn_task_hurry(struct kn_task *task)
+{
+	if (kn_unlikely(task->eager))
+		kn_task_start(task);
+}
+
+/* Fills in @subject if @ready is a step of a task. */
+bool kn_task_describe(struct kn_ready *ready, struct kn_subject *subject);
 
 /* Has the report of a stack overflow name the running task. */
 void kn_task_name_overflows(void);

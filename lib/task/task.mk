@@ -7,6 +7,7 @@ task_sources = \
 	lib/task/cancellation.c \
 	lib/task/concurrent.c \
 	lib/task/concurrent.h \
+	lib/task/factory.c \
 	lib/task/future.c \
 	lib/task/gather.c \
 	lib/task/group.c \

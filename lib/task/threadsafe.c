@@ -17,6 +17,7 @@ struct remote_task {
 	knit_coro *coro;
 	knit_task_options options; /* name is our own copy */
 	char *name;                /* owned */
+	struct kn_vars *vars;      /* owned: the context variables of the caller, until the post */
 	knit_future *task;         /* on the loop's thread; counted; NULL before and after */
 };
 
@@ -41,11 +42,15 @@ static void create_task(struct kn_ready *ready)
 	struct remote_task *remote = kn_container_of(ready, struct remote_task, create.ready);
 	knit_concurrent_future *future = remote->future;
 	struct kn_task *task = NULL;
+	struct kn_vars_frame frame;
 	int error = -KNIT_ECANCELLED;
 
+	kn_vars_enter(&frame, remote->vars);
+	remote->vars = NULL;
 	if (!knit_concurrent_future_done(future))
 		task = kn_task_create(remote->source.loop, remote->coro, &remote->options, 0,
 		                      &error);
+	kn_vars_leave(&frame);
 	if (!task) {
 		if (remote->options.arg_free)
 			remote->options.arg_free(remote->options.arg);
@@ -56,6 +61,7 @@ static void create_task(struct kn_ready *ready)
 	remote->task = &task->future;
 	remote->waiter.notify = task_is_done;
 	kn_list_add_tail(&task->future.waiters, &remote->waiter.link);
+	kn_task_hurry(task);
 }
 
 static void cancel_task(struct kn_ready *ready)
@@ -85,6 +91,8 @@ static void remote_release(struct kn_source *source)
 {
 	struct remote_task *remote = kn_container_of(source, struct remote_task, source);
 
+	kn_vars_release(remote->vars);
+	knit_context_unref(remote->options.context);
 	kn_free(remote->name);
 	kn_free(remote);
 }
@@ -101,6 +109,8 @@ static struct remote_task *remote_new(knit_loop *loop, knit_coro *coro,
 	remote->source.loop = loop;
 	remote->coro = coro;
 	remote->options = *options;
+	knit_context_ref(options->context);
+	remote->vars = kn_vars_capture();
 	if (options->name) {
 		remote->name = kn_strdup(options->name);
 		remote->options.name = remote->name;

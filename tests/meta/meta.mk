@@ -11,7 +11,8 @@ meta_tests += \
 	tests/meta/runner.sh \
 	tests/meta/selftest.sh \
 	tests/meta/symbols.sh \
-	tests/meta/tree.sh
+	tests/meta/tree.sh \
+	tests/meta/used.sh
 
 # Tests that fail, one way each: runner.sh sees to it that the runner notices.
 check_PROGRAMS += tests/meta/failing

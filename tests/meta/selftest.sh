@@ -295,5 +295,15 @@ passes lessons
 lessons does_not
 finds lessons "tests/LESSONS.md names suite/does_not, which does not exist"
 
+sound
+calls()
+{
+	printf 'int main(void)\n{\n\treturn (int)%s("");\n}\n' "$1" > "$tree/tests/calls.c"
+}
+calls knit_thing_size
+passes used
+calls knit_thing_bits
+finds used "no test or example calls knit_thing_size()"
+
 echo "$check: $cases runs"
 finish

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* test_sync_more_rules.c - asyncio's rules of semaphores and barriers, one test a rule. */
+/* test_sync_more_rules.c - asyncio's rules of semaphores and barriers, one test a rule; and what
+ * they have in common with the others. */
 #include "common.h"
+#include "knit/queue.h"
 #include "knit/sync.h"
 
 struct worker {
@@ -314,4 +316,99 @@ Test(rules, r191_a_cancelled_waiter_just_leaves_the_barrier)
 {
 	run(r191);
 	assert_trace("a CancelledError() | 1 False | d 2 | b 0 | c 1");
+}
+
+/* ---- r101: what was handed over ---------------------------------------------------------- */
+
+static knit_lock lock = KNIT_LOCK_INIT;
+static knit_semaphore permit;
+static knit_queue queue;
+static knit_condition condition = KNIT_CONDITION_INIT;
+
+static intptr_t get_lock(void *unused)
+{
+	int r = knit_lock_acquire(&lock);
+
+	(void)unused;
+	return r < 0 ? r : knit_lock_release(&lock);
+}
+
+static intptr_t get_permit(void *unused)
+{
+	(void)unused;
+	return knit_semaphore_acquire(&permit);
+}
+
+static intptr_t get_item(void *unused)
+{
+	(void)unused;
+	return knit_queue_get(&queue);
+}
+
+static intptr_t get_notification(void *unused)
+{
+	int r = knit_condition_acquire(&condition);
+
+	(void)unused;
+	if (r < 0)
+		return r;
+	r = knit_condition_wait(&condition);
+	cr_assert_eq(knit_condition_release(&condition), 0);
+	return r;
+}
+
+static void hand_lock(void)
+{
+	cr_assert_eq(knit_lock_release(&lock), 0);
+}
+
+static void hand_permit(void)
+{
+	cr_assert_eq(knit_semaphore_release(&permit), 0);
+}
+
+static void hand_item(void)
+{
+	cr_assert_eq(knit_queue_put_nowait(&queue, 7), 0);
+}
+
+static void hand_notification(void)
+{
+	cr_assert_eq(knit_condition_acquire(&condition), 0);
+	cr_assert_eq(knit_condition_notify(&condition, 1), 0);
+	cr_assert_eq(knit_condition_release(&condition), 0);
+}
+
+/* Two wait; the first is handed something, and cancelled before it runs. */
+static void cancel_the_first(const char *name, knit_coro *wait, void (*hand)(void))
+{
+	knit_task *first = knit_create_task(wait, NULL), *second = knit_create_task(wait, NULL);
+	intptr_t r;
+
+	ticks(1);
+	hand();
+	cr_assert(knit_task_cancel(first, NULL));
+	r = knit_await(first);
+	trace("%s %s", name, repr(r));
+	r = knit_await(second);
+	trace("%s", repr(r));
+}
+
+CORO(r101)
+{
+	cr_assert_eq(knit_lock_acquire(&lock), 0);
+	cr_assert_eq(knit_semaphore_init(&permit, 0), 0);
+	cr_assert_eq(knit_queue_init(&queue, 0, NULL), 0);
+	cancel_the_first("lock", get_lock, hand_lock);
+	cancel_the_first("permit", get_permit, hand_permit);
+	cancel_the_first("item", get_item, hand_item);
+	cancel_the_first("notification", get_notification, hand_notification);
+	return knit_queue_destroy(&queue);
+}
+
+Test(rules, r101_what_a_cancelled_task_was_handed_goes_to_the_next)
+{
+	run(r101);
+	assert_trace("lock CancelledError() | 0 | permit CancelledError() | 0 | "
+	             "item CancelledError() | 7 | notification CancelledError() | 0");
 }

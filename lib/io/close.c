@@ -29,10 +29,14 @@ bool kn_is_closing(const struct knit_loop *loop, int fd)
 	return false;
 }
 
-/* Loops have few listeners and readers, so a walk will do. */
+static struct kn_list *owned_list(const struct knit_loop *loop, int fd)
+{
+	return (struct kn_list *)&loop->owned_fds[(unsigned)fd % KN_OWNED_LISTS];
+}
+
 struct kn_owned *kn_owned_of(const struct knit_loop *loop, int fd)
 {
-	kn_list_for_each (node, &loop->owned_fds) {
+	kn_list_for_each (node, owned_list(loop, fd)) {
 		struct kn_owned *owned = kn_list_entry(node, struct kn_owned, link);
 
 		if (owned->fd == fd)
@@ -43,11 +47,12 @@ struct kn_owned *kn_owned_of(const struct knit_loop *loop, int fd)
 
 static void loop_closes(struct knit_loop *loop)
 {
-	kn_list_for_each_safe (node, &loop->owned_fds) {
-		struct kn_owned *owned = kn_list_entry(node, struct kn_owned, link);
+	for (int i = 0; i < KN_OWNED_LISTS; i++)
+		kn_list_for_each_safe (node, &loop->owned_fds[i]) {
+			struct kn_owned *owned = kn_list_entry(node, struct kn_owned, link);
 
-		owned->loop_closes(owned);
-	}
+			owned->loop_closes(owned);
+		}
 }
 
 int kn_own(struct knit_loop *loop, struct kn_owned *owned)
@@ -57,7 +62,7 @@ int kn_own(struct knit_loop *loop, struct kn_owned *owned)
 		return -EBADF;
 	if (kn_owned_of(loop, owned->fd))
 		return -EBUSY;
-	kn_list_add_tail(&loop->owned_fds, &owned->link);
+	kn_list_add_tail(owned_list(loop, owned->fd), &owned->link);
 	loop->close_owned = loop_closes;
 	return 0;
 }

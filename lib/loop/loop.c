@@ -34,7 +34,8 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_list_init(&loop->until.link);
 	kn_list_init(&loop->until_ready.link);
 	kn_list_init(&loop->registry);
-	kn_list_init(&loop->owned_fds);
+	for (int i = 0; i < KN_OWNED_LISTS; i++)
+		kn_list_init(&loop->owned_fds[i]);
 	kn_list_init(&loop->closing_fds);
 	kn_list_init(&loop->half_done);
 	kn_heap_init(&loop->timers);

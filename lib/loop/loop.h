@@ -59,6 +59,8 @@ enum kn_phase {
 
 struct kn_subject; /* loop/debug.h */
 
+#define KN_OWNED_LISTS 256 /* so that thousands of readers do not make one long list */
+
 struct kn_loop_counters {
 	uint64_t passes;
 	uint64_t posts;  /* taken out of the inbox */
@@ -142,7 +144,7 @@ struct knit_loop {
 	bool (*describe_ready)(struct kn_ready *ready, struct kn_subject *subject);
 
 	/* the io layer's: see lib/io/close.h */
-	struct kn_list owned_fds;                    /* listeners and the like */
+	struct kn_list owned_fds[KN_OWNED_LISTS];    /* listeners and the like, by fd */
 	struct kn_list closing_fds;                  /* that a task is closing */
 	struct kn_list half_done;                    /* operations: see lib/io/operation.h */
 	void (*close_owned)(struct knit_loop *loop); /* releases what is owned */

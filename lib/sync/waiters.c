@@ -53,7 +53,10 @@ int kn_waiters_wait(struct kn_waiters *waiters, struct kn_task *task, kn_hand_ba
 
 void kn_waiters_wait_through(struct kn_waiters *waiters, struct kn_task *task)
 {
-	struct waiter waiter = {.wait.cancel = stay_in_line, .task = task};
+	struct waiter waiter = {
+	        .wait = {.cancel = stay_in_line, .for_tasks = true},
+	        .task = task,
+	};
 
 	stand_in_line(waiters, &waiter);
 	(void)kn_task_park(task, &waiter.wait);

@@ -94,7 +94,8 @@ CORO(r193)
 	ticks(2);
 	trace("a waits again %s", yes(!knit_task_done(task)));
 	cr_assert_eq(knit_queue_put_nowait(&queue, 2), 0);
-	return knit_await(task) == 2 ? 0 : -1;
+	cr_assert_eq(knit_await(task), 2);
+	return knit_queue_destroy(&queue);
 }
 
 Test(rules, r193_a_woken_getter_looks_again_for_another_may_have_been_quicker)
@@ -118,7 +119,8 @@ CORO(r194)
 	cr_assert_eq(knit_queue_put_nowait(&queue, 5), 0);
 	knit_task_cancel(first, NULL);
 	cr_assert_eq(knit_await(first), -KNIT_ECANCELLED);
-	return knit_await(second) == 5 ? 0 : -1;
+	cr_assert_eq(knit_await(second), 5);
+	return knit_queue_destroy(&queue);
 }
 
 Test(rules, r194_a_woken_getter_that_is_cancelled_wakes_the_next)
@@ -143,7 +145,7 @@ CORO(r195)
 	cr_assert_eq(knit_await(first), -KNIT_ECANCELLED);
 	cr_assert_eq(knit_await(second), 0);
 	trace("%s", repr(knit_queue_get_nowait(&queue)));
-	return 0;
+	return knit_queue_destroy(&queue);
 }
 
 Test(rules, r195_a_woken_putter_that_is_cancelled_leaves_its_room_to_the_next)
@@ -339,7 +341,8 @@ CORO(r201)
 	ticks(1);
 	on_another_thread(put_from_thread, &crossing);
 	trace("%s %d", knit_errname(crossing.direct), crossing.posted);
-	return knit_await(task) == 42 ? 0 : -1;
+	cr_assert_eq(knit_await(task), 42);
+	return knit_queue_destroy(&crossing.queue);
 }
 
 /* Differs: a put from another thread is an error; a posted one wakes the loop */

@@ -24,11 +24,11 @@ KNIT_BEGIN_DECLS
 /* Keyword arguments of knit_gather() and knit_gather_future(). */
 typedef struct knit_gather_options {
 	size_t size;                    /* sizeof(knit_gather_options); the macro sets it */
-	knit_future *const *awaitables; /* the three arguments of the call; */
-	size_t n;                       /* the macro sets them */
-	intptr_t *outcomes;
-	uint32_t return_exceptions; /* not 0: a failure is an outcome like others */
-	uint32_t padding;           /* 0 */
+	knit_future *const *awaitables; /* the first argument; the macro sets it */
+	size_t n;                       /* the second, likewise */
+	intptr_t *outcomes;             /* the third */
+	uint32_t return_exceptions;     /* not 0: a failure is an outcome like others */
+	uint32_t padding;               /* 0 */
 } knit_gather_options;
 
 /* Waits until all @awaitables have succeeded, and puts their outcomes into @outcomes, in the same
@@ -82,9 +82,10 @@ KNIT_API KNIT_NODISCARD knit_future *knit_gather_future_with(const knit_gather_o
 
 /* What knit_wait() waits for. */
 enum {
-	KNIT_ALL_COMPLETED = 0,
-	KNIT_FIRST_COMPLETED = 1,
-	KNIT_FIRST_EXCEPTION = 2, /* a cancelled one is none */
+	KNIT_ALL_COMPLETED = 0,   /* until all are done */
+	KNIT_FIRST_COMPLETED = 1, /* until one is done */
+	KNIT_FIRST_EXCEPTION =
+	        2, /* until one has failed, or all are done; a cancelled one has not failed */
 };
 
 /* Waits until as many of @awaitables are done as @return_when says, or @timeout is over. Never

@@ -32,8 +32,12 @@ struct gather {
 	size_t n, left;         /* children; of these, not told of yet */
 	intptr_t *outcomes;     /* borrowed; NULL: nobody wants them */
 	bool return_exceptions;
-	bool cancelled;  /* a child has accepted a request that was passed on */
-	bool cancelling; /* right now */
+	bool cancelled;             /* a child has accepted a request that was passed on */
+	bool cancelling;            /* right now: it is among those on the way from inner_one */
+	size_t next;                /* then: the child whose turn it is */
+	struct kn_message *request; /* then: counted */
+	struct gather *outer; /* then: the one that goes on after this; or see gather_drop() */
+	bool quiet;           /* while it is being dropped: for leave_children() */
 };
 
 /* ---- children ------------------------------------------------------------------------ */
@@ -123,10 +127,46 @@ static void child_notify(struct kn_waiter *waiter, knit_future *future)
 
 /* ---- cancelling ---------------------------------------------------------------------- */
 
+/* Children may be gathers, or tasks that await one, to any depth. The way down is kept in the
+ * gathers themselves, not on the stack, which may be that of a small task. */
+static __thread struct gather *inner_one;
+
+static bool gather_cancel(struct kn_derived *derived, struct kn_message *message);
+
+/* Will a child accept a request? The first that is not done will, unless it is a gather itself. */
+static bool has_acceptor(const struct gather *gather)
+{
+	for (size_t i = 0; i < gather->n; i++) {
+		const knit_future *child = gather->children[i].future;
+
+		if (kn_future_is_done(child))
+			continue;
+		if (!child->is_derived || child->derived->cancel != gather_cancel ||
+		    has_acceptor(kn_container_of(child->derived, struct gather, derived)))
+			return true;
+	}
+	return false;
+}
+
+/* One child of the innermost gather; if that leads to another gather, it is the innermost next. */
+static void cancel_next(void)
+{
+	struct gather *gather = inner_one;
+
+	if (gather->next == gather->n) {
+		gather->cancelling = false;
+		gather->request = kn_message_unref(gather->request);
+		inner_one = gather->outer;
+	} else if (kn_future_request_cancel(gather->children[gather->next++].future,
+	                                    gather->request)) {
+		gather->cancelled = true;
+	}
+}
+
 static bool gather_cancel(struct kn_derived *derived, struct kn_message *message)
 {
 	struct gather *gather = kn_container_of(derived, struct gather, derived);
-	bool accepted = false;
+	bool nested = inner_one != NULL;
 
 	if (kn_unlikely(gather->cancelling)) {
 		/* A child waits for this gather: a circle, which has no end but this one. The
@@ -135,22 +175,37 @@ static bool gather_cancel(struct kn_derived *derived, struct kn_message *message
 		kn_future_finish(gather->future, -KNIT_ECANCELLED, kn_message_ref(message));
 		return true;
 	}
+	if (!has_acceptor(gather))
+		return false;
 	gather->cancelling = true;
-	for (size_t i = 0; i < gather->n; i++)
-		if (kn_future_request_cancel(gather->children[i].future, message))
-			accepted = true;
-	gather->cancelling = false;
-	gather->cancelled = gather->cancelled || accepted;
-	return accepted;
+	gather->next = 0;
+	gather->request = kn_message_ref(message);
+	gather->outer = inner_one;
+	inner_one = gather;
+	while (!nested && inner_one)
+		cancel_next();
+	return true;
 }
 
-/* The last reference to a future that nobody waits for. */
+/* The last reference to a future that nobody waits for. Its children may be such futures too. */
 static void gather_drop(struct kn_derived *derived, knit_future *future)
 {
+	static __thread struct gather *dropped;
 	struct gather *gather = kn_container_of(derived, struct gather, derived);
+	bool nested = dropped != NULL;
 
-	leave_children(gather, kn_future_is_done(future));
-	kn_free(gather);
+	gather->quiet = kn_future_is_done(future);
+	if (nested) {
+		gather->outer = dropped->outer;
+		dropped->outer = gather;
+		return;
+	}
+	gather->outer = NULL;
+	for (dropped = gather; dropped; dropped = gather) {
+		leave_children(dropped, dropped->quiet);
+		gather = dropped->outer;
+		kn_free(dropped);
+	}
 }
 
 /* ---- making one ---------------------------------------------------------------------- */

@@ -297,7 +297,7 @@ static intptr_t current(void *arg)
 CORO(r128)
 {
 	knit_timeout timeout;
-	int passes = 0;
+	static int passes; /* the callback may run when this has returned */
 	knit_handle tick = knit_loop_call_soon(knit_get_running_loop(), count_up, &passes);
 
 	cr_assert_eq(knit_handle_error(tick), 0);

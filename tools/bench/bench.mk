@@ -6,6 +6,7 @@ bench_sources = \
 	tools/bench/knit_loop_rows.c \
 	tools/bench/knit_rows.h \
 	tools/bench/knit_table.c \
+	tools/bench/knit_wait_rows.c \
 	tools/bench/main.c \
 	tools/bench/measure.c \
 	tools/bench/measure.h \

@@ -14,4 +14,6 @@ int knit_timer_cancel(const struct workload *workload, double *ret_value);
 int knit_call_soon(const struct workload *workload, double *ret_value);
 int knit_pingpong(const struct workload *workload, double *ret_value); /* argument: CPU time? */
 int knit_post(const struct workload *workload, double *ret_value);
+int knit_gather_row(const struct workload *workload, double *ret_value);   /* argument: tasks */
+int knit_wait_any_row(const struct workload *workload, double *ret_value); /* argument: members */
 #endif

@@ -25,5 +25,9 @@ const struct workload knit_workloads[] = {
          .argument = 1,
          .spans_cpus = true},
         {.name = "W6b_post", .unit = "ns", .run = knit_post, .spans_cpus = true},
+        {.name = "W8_gather_1k", .unit = "ns", .run = knit_gather_row, .argument = 1000},
+        {.name = "W8_gather_100k", .unit = "ns", .run = knit_gather_row, .argument = 100000},
+        {.name = "W9_wait_any_10", .unit = "ns", .run = knit_wait_any_row, .argument = 10},
+        {.name = "W9_wait_any_10k", .unit = "ns", .run = knit_wait_any_row, .argument = 10000},
         {.name = NULL},
 };

@@ -221,6 +221,39 @@ Test(gather, of_a_hundred_thousand)
 	run(hundred_thousand);
 }
 
+/* One gather in the other: on the stack, that would be the end of it. */
+static intptr_t go_down(void *levels)
+{
+	knit_task *task;
+
+	if (!levels)
+		return knit_sleep(KNIT_FOREVER);
+	task = knit_create_task(go_down, (void *)((intptr_t)levels - 1));
+	return knit_gather(&task, 1, NULL);
+}
+
+static intptr_t deep(void *unused)
+{
+	intptr_t levels = test_scale(3000, 1000, 1000, 100);
+	knit_task *task = knit_create_task(go_down, (void *)levels);
+	knit_future *all = knit_future_new();
+
+	(void)unused;
+	ticks((int)levels + 2);
+	knit_task_cancel(task, "deep");
+	cr_assert_eq(knit_await(task), -KNIT_ECANCELLED);
+	cr_assert_str_eq(knit_error_message(-KNIT_ECANCELLED), "deep");
+	for (int i = 0; i < levels; i++)
+		all = knit_gather_future(&all, 1, NULL);
+	knit_future_unref(all);
+	return 0;
+}
+
+Test(gather, a_thousand_one_in_the_other_are_cancelled_and_dropped)
+{
+	run(deep);
+}
+
 /* ---- misuse ---- */
 
 static intptr_t misuse(void *unused)

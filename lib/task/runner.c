@@ -4,6 +4,7 @@
  * knit_run() is a runner with one run. Ctrl-C is asked for while a main task runs and no longer:
  * in the cleanup afterwards it ends the process, as in asyncio. */
 #include "knit/runner.h"
+#include <signal.h>
 #include <string.h>
 #include "base/alloc.h"
 #include "base/options.h"
@@ -87,7 +88,8 @@ static void set_main_options(const struct knit_runner *runner, void *arg,
 struct interrupt {
 	struct kn_ready ready;
 	struct kn_task *main;
-	bool came;
+	bool came; /* and the task has been asked to end */
+	bool late; /* it was done already */
 };
 
 static void interrupt_main(struct kn_ready *ready)
@@ -95,6 +97,7 @@ static void interrupt_main(struct kn_ready *ready)
 	struct interrupt *interrupt = kn_container_of(ready, struct interrupt, ready);
 
 	interrupt->came = kn_future_request_cancel(&interrupt->main->future, NULL);
+	interrupt->late = !interrupt->came;
 }
 
 /* 0 if the task is done, or why it is not. */
@@ -108,6 +111,8 @@ static int run_interruptibly(struct knit_loop *loop, struct kn_task *main, bool 
 	r = kn_run_until(loop, &main->future);
 	if (kn_loop_check(loop) == 0)
 		kn_interrupt_end(loop);
+	if (interrupt.late)
+		raise(SIGINT);
 	*ret_interrupted = interrupt.came;
 	return r;
 }

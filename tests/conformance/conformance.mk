@@ -21,6 +21,7 @@ conformance_tests = \
 	tests/conformance/test_remote_ownership.c \
 	tests/conformance/test_retrieval_rules.c \
 	tests/conformance/test_run_rules.c \
+	tests/conformance/test_runner_rules.c \
 	tests/conformance/test_sync_more_rules.c \
 	tests/conformance/test_sync_rules.c \
 	tests/conformance/test_sync_scenarios.c \

@@ -4,10 +4,12 @@ loop_tests = \
 	tests/unit/loop/rig.h \
 	tests/unit/loop/test_clock.c \
 	tests/unit/loop/test_close.c \
+	tests/unit/loop/test_executor.c \
 	tests/unit/loop/test_fairness.c \
 	tests/unit/loop/test_fork.c \
 	tests/unit/loop/test_handles.c \
 	tests/unit/loop/test_host.c \
+	tests/unit/loop/test_host_all.c \
 	tests/unit/loop/test_no_memory.c \
 	tests/unit/loop/test_ownership.c \
 	tests/unit/loop/test_passes.c \

@@ -134,7 +134,7 @@ void kn_loop_run_watched(struct knit_loop *loop, struct kn_ready *ready)
 	/* In the child of a fork() the loop is the parent's. */
 	if (kn_likely(kn_loop_check(loop) == 0)) {
 		took = real_time() - begin;
-		if (kn_unlikely(took >= loop->slow_callback))
+		if (kn_unlikely(took >= loop->slow_callback) && loop->debug)
 			report_slow(loop, &subject, took);
 	}
 	kn_origin_unref(subject.origin);

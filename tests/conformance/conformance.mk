@@ -5,6 +5,9 @@ conformance_tests = \
 	tests/conformance/test_cancel_more_rules.c \
 	tests/conformance/test_cancel_rules.c \
 	tests/conformance/test_cancel_scenarios.c \
+	tests/conformance/test_context_rules.c \
+	tests/conformance/test_debug_rules.c \
+	tests/conformance/test_eager_rules.c \
 	tests/conformance/test_future_rules.c \
 	tests/conformance/test_group_more_rules.c \
 	tests/conformance/test_group_rules.c \

@@ -3,7 +3,8 @@
  * runner.h - several main coroutines, one after the other, on one loop.
  *
  * A runner is what knit_run() is made of (asyncio.Runner): what one run leaves behind, tasks
- * and all, goes on in the next, until the runner is closed.
+ * and all, goes on in the next, until the runner is closed. All runs share one context, a copy
+ * of that in which the runner was made.
  */
 #ifndef KNIT_RUNNER_H
 #define KNIT_RUNNER_H

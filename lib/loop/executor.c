@@ -261,11 +261,21 @@ static void thread_was_ended(void *arg)
 	memory_unref(executor);
 }
 
+static void leave_vars(void *frame)
+{
+	kn_vars_leave(frame);
+}
+
 static void call_function(struct kn_job *job)
 {
+	struct kn_vars_frame frame;
+
 	kn_message_record(NULL); /* what is known of an earlier failure */
+	kn_vars_enter(&frame, job->vars);
 	pthread_cleanup_push(thread_was_ended, job);
+	pthread_cleanup_push(leave_vars, &frame);
 	job->outcome = job->function(job->arg);
+	pthread_cleanup_pop(true);
 	pthread_cleanup_pop(false);
 	/* The one reference goes to the loop's thread, and none stays. */
 	job->message = kn_message_ref(kn_message_recorded(job->outcome));

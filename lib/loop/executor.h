@@ -21,17 +21,18 @@ struct kn_job {
 	struct knit_executor *executor; /* held until the end */
 	knit_function *function;
 	void *arg;
+	struct kn_vars *vars; /* what the function runs in: the thread's once it is submitted */
 	intptr_t outcome;
 	struct kn_message *message; /* with the answer: one reference, of the maker's thread */
 	bool by_default;            /* the executor is the loop's default */
 };
 
-/* Owner. Hands a job with link, back.ready.run, orphaned, function and arg over to @executor,
+/* Owner. Hands a job with back.ready.run, orphaned, function, arg and vars over to @executor,
  * NULL: the loop's default. 0, or a negative code: nothing has happened. */
 KN_NODISCARD int kn_job_submit(struct knit_loop *loop, struct knit_executor *executor,
                                struct kn_job *job);
 
-/* Owner. True: no thread had taken it, and none will: the maker ends it. */
+/* Owner. True: no thread had taken it, and none will: the maker ends it, and has its vars again. */
 bool kn_job_withdraw(struct kn_job *job);
 
 /* Owner. Lets go of what a job holds: once, when it has been answered or withdrawn. May join

@@ -182,6 +182,7 @@ static bool detour_cancel(struct kn_wait *wait, struct kn_message *message)
 
 	if (!kn_job_withdraw(&detour->job))
 		return false; /* it runs, or has returned */
+	kn_vars_release(detour->job.vars);
 	end_job(&detour->job);
 	kn_task_wake(detour->task, -KNIT_ECANCELLED, kn_message_ref(message));
 	return true;
@@ -205,9 +206,12 @@ intptr_t knit_to_thread_with(knit_function *function, const knit_to_thread_optio
 	detour.job.orphaned = detour_orphaned;
 	detour.job.function = function;
 	detour.job.arg = options.arg;
+	detour.job.vars = kn_vars_capture();
 	r = kn_job_submit(task->future.loop, options.executor, &detour.job);
-	if (r < 0)
+	if (r < 0) {
+		kn_vars_release(detour.job.vars);
 		return kn_fail(r);
+	}
 	r = (int)kn_task_park(task, &detour.wait);
 	if (r == -KNIT_ECANCELLED) {
 		task->must_cancel = false;

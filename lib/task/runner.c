@@ -5,9 +5,9 @@
  * in the cleanup afterwards it ends the process, as in asyncio. */
 #include "knit/runner.h"
 #include <signal.h>
-#include <string.h>
 #include "base/alloc.h"
 #include "base/options.h"
+#include "knit/context.h"
 #include "knit/executor.h"
 #include "task/runner.h"
 
@@ -51,6 +51,13 @@ knit_runner *knit_runner_new_with(const knit_runner_options *given)
 		runner = kn_calloc(1, sizeof(*runner));
 		r = runner ? init(runner, &options) : -ENOMEM;
 	}
+	if (r == 0) {
+		runner->context = knit_copy_context();
+		if (!runner->context) {
+			r = -ENOMEM;
+			knit_loop_unref(runner->loop);
+		}
+	}
 	if (r < 0) {
 		kn_free(runner);
 		errno = -r;
@@ -74,16 +81,6 @@ knit_loop *knit_runner_get_loop(const knit_runner *runner)
 }
 
 /* ---- a run --------------------------------------------------------------------------- */
-
-/* The keyword arguments of a main task. All runs of a runner share its context (rule 252). */
-static void set_main_options(const struct knit_runner *runner, void *arg,
-                             knit_task_options *options)
-{
-	memset(options, 0, sizeof(*options));
-	options->size = sizeof(*options);
-	options->arg = arg;
-	options->context = runner->context;
-}
 
 struct interrupt {
 	struct kn_ready ready;
@@ -134,7 +131,11 @@ static intptr_t outcome_of(struct kn_task *main, bool interrupted)
 static intptr_t run_main(const struct knit_runner *runner, knit_coro *coro, void *arg)
 {
 	struct knit_loop *loop = runner->loop;
-	knit_task_options options;
+	knit_task_options options = {
+	        .size = sizeof(options),
+	        .arg = arg,
+	        .context = runner->context,
+	};
 	struct kn_task *main;
 	bool interrupted;
 	intptr_t outcome;
@@ -142,7 +143,6 @@ static intptr_t run_main(const struct knit_runner *runner, knit_coro *coro, void
 
 	if (r < 0)
 		return r;
-	set_main_options(runner, arg, &options);
 	main = kn_task_create(loop, coro, &options, 1, &r);
 	outcome = r;
 	if (main)
@@ -259,6 +259,7 @@ knit_runner *knit_runner_unref(knit_runner *runner)
 	if (runner->loop)
 		kn_panic("knit_runner_unref(): the runner is not closed, and cannot be here: %s",
 		         knit_strerror(r));
+	knit_context_unref(runner->context);
 	knit_context_unref(runner->context);
 	kn_free(runner);
 	return NULL;

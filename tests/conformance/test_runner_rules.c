@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "knit/context.h"
 #include "knit/executor.h"
 #include "knit/runner.h"
 
@@ -106,6 +107,50 @@ CORO(await_it)
 	return knit_await(kept);
 }
 
+static knit_contextvar *var;
+
+CORO(set_the_var)
+{
+	return knit_contextvar_set(var, 11, NULL);
+}
+
+CORO(get_the_var)
+{
+	return knit_contextvar_get(var);
+}
+
+static intptr_t get_in_thread(void *unused)
+{
+	intptr_t before = knit_contextvar_get(var);
+
+	(void)unused;
+	cr_expect_eq(knit_contextvar_set(var, 99, NULL), 0);
+	return before;
+}
+
+/* What the function sets is not seen outside, nor by the next. */
+CORO(ask_a_thread)
+{
+	cr_assert_eq(knit_to_thread(get_in_thread, NULL), 11);
+	cr_assert_eq(knit_to_thread(get_in_thread, NULL), 11);
+	cr_assert_eq(knit_await(knit_run_in_executor(NULL, get_in_thread, NULL)), 0);
+	return knit_contextvar_get(var);
+}
+
+Test(rules, r252_the_runs_of_a_runner_share_one_context)
+{
+	knit_runner *runner;
+
+	var = knit_contextvar_new("var");
+	runner = knit_runner_new();
+	cr_assert_eq(knit_runner_run(runner, set_the_var, NULL), 0);
+	cr_assert_eq(knit_runner_run(runner, get_the_var, NULL), 11);
+	cr_assert_eq(knit_runner_run(runner, ask_a_thread, NULL), 11);
+	cr_assert_eq(knit_contextvar_get(var), 0);
+	knit_runner_unref(runner);
+	knit_contextvar_unref(var);
+}
+
 CORO(run_the_runner)
 {
 	knit_runner *runner = knit_runner_new();
@@ -115,7 +160,6 @@ CORO(run_the_runner)
 	return (intptr_t)runner;
 }
 
-/* Differs: -KNIT_ECLOSED in the place of RuntimeError; one context for all runs is the runner's */
 Test(rules, r252_a_runner_runs_several_coroutines_on_one_loop_until_it_is_closed)
 {
 	knit_runner *runner = knit_runner_new(.clock = KNIT_CLOCK_VIRTUAL);

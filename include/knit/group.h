@@ -65,7 +65,8 @@ KNIT_API KNIT_NODISCARD int knit_task_group_spawn(knit_task_group *group, knit_c
 KNIT_API KNIT_NODISCARD int knit_task_group_spawn_with(knit_task_group *group, knit_coro *coro,
                                                        const knit_task_options *options);
 
-/* Creates a child. Awaiting it is possible, not necessary. Cancelling it is no failure.
+/* Creates a child. Awaiting it is possible, not necessary: of one that fails the group learns
+ * first, so that -KNIT_ECANCELLED comes out. Cancelling a child is no failure.
  *
  * Units: none.  Returns: the task.
  * Errors: NULL: as knit_task_group_spawn(); awaiting NULL returns the code.

@@ -91,7 +91,8 @@ typedef struct knit_cancel_scope_options {
 } knit_cancel_scope_options;
 
 /* Enters a scope that can be cancelled on demand or by a deadline. With .shield, requests to
- * cancel the task that come while it is inside are delivered after the exit.
+ * cancel the task that come while it is inside are delivered after the exit; but for those of a
+ * loop that is being closed.
  *
  * Units: see knit_cancel_scope_options.  Returns: 0.
  * Errors: -KNIT_ENOTASK; -EINVAL, -E2BIG: NULL, or options malformed; -KNIT_EINVALIDSTATE: it is
@@ -119,8 +120,8 @@ KNIT_API int knit_cancel_scope_cancel(knit_cancel_scope *scope);
  * ask knit_cancel_scope_caught().
  *
  * Units: none.
- * Returns: 0 if @body is the -KNIT_ECANCELLED of the scope's own, and nobody else cancelled the
- *   task; else @body.
+ * Returns: 0 if @body is the -KNIT_ECANCELLED of the scope's own, and no other cancellation came
+ *   out inside; else @body.
  * Errors: as knit_timeout_exit().
  * Thread: loop.  Suspends: no.  Ownership: @scope is the caller's again. */
 KNIT_API intptr_t knit_cancel_scope_exit(knit_cancel_scope *scope, intptr_t body);
@@ -158,6 +159,7 @@ KNIT_END_DECLS
 #ifndef __cplusplus
 #define knit_cancel_scope_enter(...) \
 	knit_cancel_scope_enter_macro(__VA_ARGS__, .size = sizeof(knit_cancel_scope_options))
+/* Of knit_cancel_scope_enter(): the scope, then .name = value pairs, the size among them. */
 #define knit_cancel_scope_enter_macro(scope, ...) \
 	knit_cancel_scope_enter_with(scope, &(knit_cancel_scope_options){__VA_ARGS__})
 #else

@@ -4,7 +4,7 @@
  *
  * A runner is what knit_run() is made of (asyncio.Runner): what one run leaves behind, tasks
  * and all, goes on in the next, until the runner is closed. All runs share one context, a copy
- * of that in which the runner was made.
+ * of that in which the first one was begun.
  */
 #ifndef KNIT_RUNNER_H
 #define KNIT_RUNNER_H

@@ -51,13 +51,6 @@ knit_runner *knit_runner_new_with(const knit_runner_options *given)
 		runner = kn_calloc(1, sizeof(*runner));
 		r = runner ? init(runner, &options) : -ENOMEM;
 	}
-	if (r == 0) {
-		runner->context = knit_copy_context();
-		if (!runner->context) {
-			r = -ENOMEM;
-			knit_loop_unref(runner->loop);
-		}
-	}
 	if (r < 0) {
 		kn_free(runner);
 		errno = -r;
@@ -259,7 +252,6 @@ knit_runner *knit_runner_unref(knit_runner *runner)
 	if (runner->loop)
 		kn_panic("knit_runner_unref(): the runner is not closed, and cannot be here: %s",
 		         knit_strerror(r));
-	knit_context_unref(runner->context);
 	knit_context_unref(runner->context);
 	kn_free(runner);
 	return NULL;

@@ -13,14 +13,20 @@ struct knit_future;
 struct kn_message;
 struct kn_vars;
 
+/* What is kept for the running task; it stands in the task. */
+struct kn_current {
+	struct kn_message *record; /* counted; the last failure: knit_raise() */
+	struct kn_vars *vars;      /* owned: its context variables: lib/loop/context.h */
+};
+
 struct kn_thread {
-	struct knit_loop *loop;         /* the running loop; borrowed, NULL if none runs */
-	struct knit_future *task;       /* the running task; borrowed, NULL in callbacks */
-	struct kn_message **message;    /* where a failure is recorded: the running task's
-	                                 * record, or own_message; NULL means own_message */
+	struct knit_loop *loop;      /* the running loop; borrowed, NULL if none runs */
+	struct knit_future *task;    /* the running task; borrowed, NULL in callbacks */
+	struct kn_message **message; /* where a failure is recorded: current.record of the running
+	                              * task, or own_message; NULL means own_message */
 	struct kn_message *own_message; /* counted */
-	struct kn_vars **vars;          /* where the current context variables are kept; NULL means
-	                                 * own_vars: lib/loop/context.h */
+	struct kn_vars **vars;          /* where a callback's context variables are kept; NULL means
+	                                 * those of the running task, or own_vars */
 	struct kn_vars *own_vars;       /* owned; of the thread outside of tasks and callbacks */
 	int create_error;               /* why the last creation returned NULL: a positive code */
 	int exit_armed;                 /* the thread's exit runs the hooks below */

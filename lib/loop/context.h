@@ -3,7 +3,7 @@
  *
  * The variables of a context are an immutable, counted map. "Current" is one word, a struct
  * kn_vars *, which belongs to whatever runs: a task, a callback's frame, or the thread outside of
- * both; kn_self.vars leads to it. The word is NULL while nothing was ever set, a map that was
+ * both. The word is NULL while nothing was ever set, a map that was
  * captured, or a context, which is made at the first set: it has an identity, and a map that can
  * be replaced. So capturing is one load, and one count where there is something to capture; it
  * never allocates. A map that only one context refers to is changed in place.
@@ -27,7 +27,11 @@ struct kn_vars {
 /* The word that is current. */
 static inline struct kn_vars **kn_vars_here(void)
 {
-	return kn_self.vars ? kn_self.vars : &kn_self.own_vars;
+	if (kn_self.vars)
+		return kn_self.vars;
+	if (kn_self.message) /* a task runs: no store of its own tells us */
+		return &kn_container_of(kn_self.message, struct kn_current, record)->vars;
+	return &kn_self.own_vars;
 }
 
 struct kn_vars *kn_vars_snapshot(struct kn_vars *vars);

@@ -42,7 +42,7 @@ static struct kn_vars **vars_of(knit_future *future)
 {
 	if (!future->is_task || kn_loop_check(future->loop) < 0)
 		return NULL;
-	return &kn_task_of(future)->vars;
+	return &kn_task_of(future)->current.vars;
 }
 
 static bool describe_ready(struct kn_ready *ready, struct kn_subject *subject)
@@ -210,10 +210,10 @@ static void object_destroy(knit_future *future)
 		return;
 	}
 	struct kn_task *task = kn_task_of(future);
-	struct kn_vars *vars = task->vars;
+	struct kn_vars *vars = task->current.vars;
 
 	kn_list_del(&task->link);
-	kn_message_unref(task->record);
+	kn_message_unref(task->current.record);
 	kn_message_unref(task->wake_message);
 	kn_message_unref(task->cancel_message);
 	kn_free(task->name);

@@ -104,8 +104,7 @@ static inline void set_running(struct kn_task *task)
 	struct kn_thread *self = &kn_self;
 
 	self->task = &task->future;
-	self->message = &task->record;
-	self->vars = &task->vars;
+	self->message = &task->current.record;
 	kn_overflow_set_current(task->fiber.stack);
 }
 
@@ -128,7 +127,6 @@ void kn_task_step(struct kn_ready *ready)
 	kn_overflow_set_current(NULL);
 	self->task = NULL;
 	self->message = NULL;
-	self->vars = NULL;
 	if (kn_unlikely(task->returned || task->refused > KN_REFUSALS_MAX))
 		end(task);
 }
@@ -150,6 +148,7 @@ void kn_task_start(struct kn_task *task)
 	}
 	task->starter = fiber;
 	loop->indirect += 2;
+	self->vars = NULL;
 	set_running(task);
 	kn_fiber_switch(fiber, &task->fiber);
 	/* A child of a fork() that the task made: it is nobody's task. */
@@ -160,7 +159,6 @@ void kn_task_start(struct kn_task *task)
 	kn_overflow_set_current(NULL);
 	self->task = NULL;
 	self->message = NULL;
-	self->vars = NULL;
 	if (task->returned)
 		end(task);
 	kn_overflow_set_current(outer ? outer->fiber.stack : NULL);

@@ -14,8 +14,8 @@
 /* The text that goes with @outcome, with a reference for the future. */
 static struct kn_message *message_of(struct kn_task *task, intptr_t outcome)
 {
-	if (knit_is_error(outcome) && task->record && task->record->code == -outcome)
-		return kn_message_ref(task->record);
+	if (knit_is_error(outcome) && task->current.record && task->current.record->code == -outcome)
+		return kn_message_ref(task->current.record);
 	return NULL;
 }
 
@@ -123,7 +123,7 @@ static struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
 		return NULL;
 	}
 	*error = 0;
-	task->vars = vars;
+	task->current.vars = vars;
 	task->eager = eager;
 	task->future.refs = 1 + references;
 	task->future.result_free = options->result_free;

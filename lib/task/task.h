@@ -69,10 +69,10 @@ struct kn_task {
 	struct knit_future future;
 	struct kn_ready ready; /* its next step */
 	struct kn_fiber fiber;
-	struct kn_wait *wait;              /* borrowed from its frame; NULL: does not wait */
-	intptr_t wake_outcome;             /* what the wait brought */
-	struct kn_message *wake_message;   /* counted; goes with it */
-	struct kn_message *record;         /* counted; the last failure: knit_raise() */
+	struct kn_wait *wait;            /* borrowed from its frame; NULL: does not wait */
+	intptr_t wake_outcome;           /* what the wait brought */
+	struct kn_message *wake_message; /* counted; goes with it */
+	struct kn_current current;
 	struct kn_message *cancel_message; /* counted; of the pending request */
 	struct kn_waiter waiter;           /* while it awaits a future */
 	knit_future *awaited;              /* that future; borrowed from its frame */
@@ -85,8 +85,7 @@ struct kn_task {
 	struct kn_scope *scope; /* the innermost; borrowed from its frame; NULL: none */
 	struct kn_group *group; /* that it is a child of, which has a reference; NULL: none */
 	struct kn_list
-	        sibling;      /* the group's children, then its errors; only if there is a group */
-	struct kn_vars *vars; /* owned: its context variables */
+	        sibling; /* the group's children, then its errors; only if there is a group */
 	struct kn_fiber *starter; /* during an eager first step: where that goes back to */
 	uint32_t told_deliveries; /* debug mode: deliveries when it was last reported */
 	bool eager;               /* kn_task_hurry() starts it */

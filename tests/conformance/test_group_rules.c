@@ -201,8 +201,9 @@ static void note_tick(void *count)
 
 CORO(count_passes)
 {
+	static int passes; /* the callback outlives the coroutine */
 	knit_task_group group;
-	int passes = 0, before;
+	int before;
 
 	note_tick(&passes);
 	ticks(1);

@@ -8,6 +8,8 @@ task_tests = \
 	tests/unit/task/test_closing.c \
 	tests/unit/task/test_closing_calls.c \
 	tests/unit/task/test_concurrent.c \
+	tests/unit/task/test_context.c \
+	tests/unit/task/test_eager.c \
 	tests/unit/task/test_foreign.c \
 	tests/unit/task/test_forgotten.c \
 	tests/unit/task/test_fork.c \

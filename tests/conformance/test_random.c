@@ -244,7 +244,9 @@ static void run_program(uint32_t seed)
 	memset(&world, 0, sizeof(world));
 	world.random = seed;
 	outcome = knit_run(program, NULL, .clock = KNIT_CLOCK_VIRTUAL);
-	cr_assert(outcome == 0 || outcome == -KNIT_ECANCELLED, "seed %u: %s", seed, repr(outcome));
+	/* -ETIMEDOUT: a worker that had swallowed its cancellation did not end by itself. */
+	cr_assert(outcome == 0 || outcome == -KNIT_ECANCELLED || outcome == -ETIMEDOUT,
+	          "seed %u: %s", seed, repr(outcome));
 	for (int i = 1; i < WORKERS; i++) {
 		cr_assert(knit_task_done(world.workers[i]), "seed %u", seed);
 		knit_task_unref(world.workers[i]);

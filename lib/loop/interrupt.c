@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* interrupt.c - Ctrl-C while a main task runs: the first one asks, the second one ends.
  *
- * The action is installed with SA_RESETHAND, so the kernel itself sees to it that a second SIGINT
- * ends the process, whatever the program is busy with then. The first one wakes the loop as the
+ * The action restores the default one, so the kernel itself sees to it that a second SIGINT ends
+ * the process, whatever the program is busy with then. The first one wakes the loop as the
  * signals of signal.c do, and on the same terms: it may run in any thread, so whoever takes its
  * loop away waits until no action is looking at it.
  *
@@ -36,6 +36,7 @@ static void action(int signum)
 	atomic_fetch_add(&active, 1);
 	loop = atomic_exchange(&target, NULL);
 	if (loop) {
+		set_default();
 		atomic_fetch_or(&loop->signals_pending, KN_INTERRUPT);
 		atomic_fetch_add(&loop->signal_wakes, 1);
 		kn_loop_wake(loop);
@@ -69,7 +70,7 @@ void kn_interrupt_begin(struct knit_loop *loop, struct kn_ready *ready)
 		return;
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_handler = action;
-	sa.sa_flags = SA_RESTART | SA_ONSTACK | (int)SA_RESETHAND;
+	sa.sa_flags = SA_RESTART | SA_ONSTACK;
 	sigemptyset(&sa.sa_mask);
 	loop->interrupt = ready;
 	atomic_store(&target, loop);

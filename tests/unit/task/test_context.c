@@ -82,6 +82,9 @@ static intptr_t set_three(void *arg)
 	knit_context_token_drop(&first);
 	knit_context_token_drop(NULL);
 	cr_assert_eq(knit_contextvar_reset(var, NULL), -EINVAL);
+	cr_assert_eq(knit_contextvar_ref(other), other);
+	knit_contextvar_unref(other);
+	cr_assert_eq(knit_contextvar_set(other, 4, NULL), 0, "a reference is left");
 	knit_contextvar_unref(other);
 	return 0;
 }

@@ -2,6 +2,8 @@
 /* test_forgotten.c - what programs forget, and texts that must not outlive their failure. */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "knit.h"
 #include "loop/loop.h"
 #include "test.h"
@@ -180,4 +182,50 @@ Test(forgotten, a_failure_after_the_close_does_not_go_to_a_handler_of_before)
 	knit_future_unref(pair.future);
 	cr_assert_eq(reports.count, 0, "its argument may be gone");
 	knit_loop_unref(loop);
+}
+
+/* ---- the default handler --------------------------------------------------------------- */
+
+static intptr_t forget_and_report(void *arg)
+{
+	const knit_exception_context context = {.message = "the water is rising"};
+
+	(void)arg;
+	knit_task_unref(knit_create_task(fail, NULL, .name = "writer"));
+	for (int i = 0; i < 3; i++)
+		if (knit_sleep(0) < 0)
+			return -1;
+	knit_loop_default_exception_handler(knit_get_running_loop(), &context, NULL);
+	return 0;
+}
+
+/* What the function writes to stderr. */
+static void capture(char *text, size_t size)
+{
+	int file = memfd_create("stderr", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+	intptr_t outcome;
+	ssize_t n;
+
+	dup2(file, STDERR_FILENO);
+	outcome = knit_run(forget_and_report, NULL);
+	dup2(before, STDERR_FILENO);
+	n = pread(file, text, size - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	close(file);
+	close(before);
+	cr_assert_eq(outcome, 0);
+}
+
+Test(forgotten, the_default_handler_writes_a_line_each)
+{
+	static const char begin[] = "knit: Task exception was never retrieved: task 'writer': "
+	                            "the disk is on fire (at ";
+	char text[1024], *second;
+
+	capture(text, sizeof(text));
+	cr_assert_eq(strncmp(text, begin, strlen(begin)), 0, "%s", text);
+	second = strchr(text, '\n');
+	cr_assert_not_null(second);
+	cr_assert_not_null(strstr(text, "test_forgotten.c:"));
+	cr_assert_str_eq(second + 1, "knit: the water is rising\n");
 }

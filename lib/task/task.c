@@ -14,7 +14,8 @@
 /* The text that goes with @outcome, with a reference for the future. */
 static struct kn_message *message_of(struct kn_task *task, intptr_t outcome)
 {
-	if (knit_is_error(outcome) && task->current.record && task->current.record->code == -outcome)
+	if (knit_is_error(outcome) && task->current.record &&
+	    task->current.record->code == -outcome)
 		return kn_message_ref(task->current.record);
 	return NULL;
 }

@@ -182,6 +182,8 @@ Test(eager, the_child_of_a_fork_goes_on_as_nobodys_task, .init = setup, .fini = 
 {
 	pid_t pid = -1;
 
+	if (KN_TSAN)
+		test_skip("ThreadSanitizer does not see switches in the child of a fork()");
 	cr_assert_eq(knit_loop_run_until_complete(loop, fork_in_child, &pid), 0);
 	rig_wait_child(pid);
 }

@@ -125,10 +125,10 @@ KNIT_API KNIT_NODISCARD knit_future *knit_run_in_executor_with(knit_executor *ex
                                                                const knit_call_options *options);
 
 /* Calls @function in a thread, in a copy of the caller's context, and waits for it. It returns
- * only after the function has, so @arg may live on the caller's stack. Cancelling the caller ends the call at once if no thread
- * has taken the function yet, which then never runs. If one has, the call goes on to the
- * function's end and returns its outcome, and the request stays pending (an I/O call that
- * succeeds does the same): so no outcome is ever lost.
+ * only after the function has, so @arg may live on the caller's stack. Cancelling the caller ends
+ * the call at once if no thread has taken the function yet, which then never runs. If one has, the
+ * call goes on to the function's end and returns its outcome, and the request stays pending (an I/O
+ * call that succeeds does the same): so no outcome is ever lost.
  *
  * Units: none.  Returns: the function's outcome.
  * Errors: its outcome; -KNIT_ECANCELLED: it never ran; -KNIT_ENOTASK; the others as

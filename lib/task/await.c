@@ -12,6 +12,11 @@
 
 void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message)
 {
+	if (kn_unlikely(kn_future_is_done(&task->future))) {
+		/* Given up by a loop that was closed: it must never run again. */
+		kn_message_unref(message);
+		return;
+	}
 	task->wait = NULL;
 	task->wake_outcome = outcome;
 	if (kn_unlikely(message != NULL))

@@ -166,8 +166,7 @@ static void detour_back(struct kn_ready *ready)
 	struct detour *detour = kn_container_of(ready, struct detour, job.back.ready);
 
 	end_job(&detour->job);
-	if (!kn_future_is_done(&detour->task->future)) /* not given up */
-		kn_task_wake(detour->task, 0, NULL);
+	kn_task_wake(detour->task, 0, NULL);
 }
 
 /* The frame is that of a task that was given up. */

@@ -233,3 +233,67 @@ Test(closing_calls, two_loops_that_wait_for_each_other_close_at_once)
 		}
 	}
 }
+
+/* ---- an answer that comes too late ---- */
+
+static struct {
+	struct call call;
+	sem_t go;
+	knit_loop *loop; /* kept for good, and seen to be */
+	knit_task *caller;
+} late;
+
+/* Keeps its thread until the caller's loop has given up waiting. */
+static intptr_t answer_late(void *started)
+{
+	atomic_store((atomic_int *)started, 1);
+	while (sem_wait(&late.go) < 0)
+		;
+	return 4;
+}
+
+static intptr_t call_and_wait(void *arg)
+{
+	(void)arg;
+	late.call.result = knit_run_on(late.call.there, answer_late, &late.call.started);
+	late.call.returned = true;
+	return late.call.result;
+}
+
+static bool has_a_post(void *loop)
+{
+	return kn_inbox_pending(&((knit_loop *)loop)->inbox);
+}
+
+/* It unwinds because the caller was given up, and has the answer come before posts are refused. */
+static intptr_t await_the_caller(void *arg)
+{
+	intptr_t outcome = knit_await(knit_task_ref(late.caller));
+
+	(void)arg;
+	sem_post(&late.go);
+	rig_until(has_a_post, late.loop);
+	return outcome;
+}
+
+Test(closing_calls, an_answer_that_comes_too_late_wakes_nobody)
+{
+	struct worker worker = {0};
+	knit_task *awaiting;
+
+	sem_init(&late.go, 0, 0);
+	worker_start(&worker);
+	late.call.there = worker.loop;
+	late.loop = knit_loop_new();
+	late.loop->grace = 20 * KNIT_MS;
+	knit_loop_set_exception_handler(late.loop, rig_ignore_exception, NULL);
+	late.caller = knit_loop_create_task(late.loop, call_and_wait, NULL);
+	awaiting = knit_loop_create_task(late.loop, await_the_caller, NULL);
+	run_until_started(late.loop, &late.call);
+	cr_assert_eq(knit_loop_close(late.loop), -EBUSY);
+	cr_assert_eq(knit_task_result(late.caller), -KNIT_ECLOSED);
+	cr_assert_eq(knit_task_result(awaiting), -KNIT_ECLOSED);
+	cr_assert_not(late.call.returned, "it went on after it had been given up");
+	knit_task_unref(awaiting);
+	worker_stop(&worker);
+}

@@ -81,7 +81,7 @@ static bool cannot_cancel(struct kn_wait *wait, struct kn_message *message)
 	return false; /* the descriptor would be left half closed */
 }
 
-static struct kn_wait waiting = {.cancel = cannot_cancel};
+static struct kn_wait waiting = {.cancel = cannot_cancel, .stays = true};
 
 /* Ends what is in flight on @fd. Nothing is added meanwhile. */
 static void end_operations(struct kn_task *task, int fd)

@@ -443,7 +443,7 @@ static bool cannot_cancel(struct kn_wait *wait, struct kn_message *text)
 
 int knit_listener_close(knit_listener *listener)
 {
-	static struct kn_wait closing = {.cancel = cannot_cancel};
+	static struct kn_wait closing = {.cancel = cannot_cancel, .stays = true};
 	struct knit_loop *loop;
 	struct kn_task *task;
 

@@ -54,7 +54,7 @@ int kn_waiters_wait(struct kn_waiters *waiters, struct kn_task *task, kn_hand_ba
 void kn_waiters_wait_through(struct kn_waiters *waiters, struct kn_task *task)
 {
 	struct waiter waiter = {
-	        .wait = {.cancel = stay_in_line, .for_tasks = true},
+	        .wait = {.cancel = stay_in_line, .for_tasks = true, .stays = true},
 	        .task = task,
 	};
 

@@ -211,7 +211,8 @@ int knit_task_group_enter(knit_task_group *public)
 
 	if (kn_unlikely(r < 0))
 		return r;
-	*group = (struct kn_group){.wait = {.cancel = exit_cancel, .for_tasks = true}};
+	*group = (struct kn_group){
+	        .wait = {.cancel = exit_cancel, .for_tasks = true, .stays = true}};
 	kn_list_init(&group->children);
 	kn_list_init(&group->errors);
 	return kn_scope_enter(&group->scope, kn_task_of(kn_self.task), KNIT_FOREVER, false, false);

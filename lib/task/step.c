@@ -188,7 +188,8 @@ static inline struct kn_task *take_next(struct knit_loop *loop)
 	return task;
 }
 
-/* Debug mode: one that was told to end and goes on waiting may never end. */
+/* Debug mode: one that was told to end and goes on waiting may never end. What the library makes it
+ * wait for in its cleaning up is no fault: the children of a group, a descriptor that is closed. */
 static void watch_cancellation(struct kn_task *task)
 {
 	char created[KN_ORIGIN_TEXT];
@@ -198,7 +199,7 @@ static void watch_cancellation(struct kn_task *task)
 	};
 
 	if (task->cancelling <= task->requests + task->held ||
-	    task->deliveries == task->told_deliveries)
+	    task->deliveries == task->told_deliveries || (task->wait && task->wait->stays))
 		return;
 	task->told_deliveries = task->deliveries;
 	context.name = knit_task_get_name(&task->future);

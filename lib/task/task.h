@@ -63,6 +63,7 @@ struct kn_wait {
 	 * happened before, is certain. False: the request stays pending in the task. */
 	bool (*cancel)(struct kn_wait *wait, struct kn_message *message);
 	bool for_tasks; /* they end it: a closing loop that gives up tasks begins with the others */
+	bool stays;     /* a cancelled task waits for it all the same: debug mode finds no fault */
 };
 
 struct kn_task {

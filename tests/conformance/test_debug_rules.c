@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "knit/debug.h"
+#include "knit/file.h"
+#include "knit/group.h"
+#include "knit/sync.h"
 
 /* ---- what was reported --------------------------------------------------------------- */
 
@@ -232,6 +236,70 @@ CORO(cancelled)
 Test(rules, r272_a_task_that_suspends_again_after_its_cancellation_is_reported_once)
 {
 	run_debug(cancelled);
+}
+
+/* Whatever the library itself makes a cancelled task wait for: the children of a group, the lock of
+ * a condition, the end of what is in flight on a descriptor. */
+static intptr_t read_for_ever(void *arg)
+{
+	char byte;
+
+	return knit_read(*(int *)arg, &byte, 1, -1);
+}
+
+static intptr_t fail_soon(void *arg)
+{
+	(void)arg;
+	ticks(1);
+	return -EIO;
+}
+
+static intptr_t clean_up(void *arg)
+{
+	static knit_condition condition;
+	knit_task_group group;
+	int pipes[2];
+	intptr_t r;
+
+	(void)arg;
+	cr_assert_eq(pipe(pipes), 0);
+	knit_condition_init(&condition, NULL);
+	if (knit_task_group_enter(&group) < 0 ||
+	    knit_task_group_spawn(&group, read_for_ever, &pipes[0]) < 0 ||
+	    knit_condition_acquire(&condition) < 0)
+		return -ENOMEM;
+	r = knit_condition_wait(&condition);
+	cr_assert_eq(r, -KNIT_ECANCELLED);
+	cr_assert_eq(knit_close(pipes[0]), 0);
+	cr_assert_eq(knit_condition_release(&condition), 0);
+	cr_assert_eq(knit_condition_destroy(&condition), 0);
+	r = knit_task_group_exit(&group, r);
+	knit_task_group_done(&group);
+	cr_assert_eq(knit_close(pipes[1]), 0);
+	return r;
+}
+
+CORO(cleaning_up)
+{
+	knit_task *task = knit_create_task(clean_up, NULL);
+	knit_task_group group;
+
+	knit_loop_set_exception_handler(NULL, log_report, NULL);
+	ticks(2);
+	knit_task_cancel(task, NULL);
+	(void)!knit_await(task);
+	cr_assert_eq(knit_task_group_enter(&group), 0);
+	cr_assert_eq(knit_task_group_spawn(&group, clean_up, NULL), 0);
+	cr_assert_eq(knit_task_group_spawn(&group, fail_soon, NULL), 0);
+	cr_assert_eq(knit_task_group_exit(&group, 0), -KNIT_EGROUP);
+	knit_task_group_done(&group);
+	cr_assert_str_eq(messages, "", "%s", messages);
+	return 0;
+}
+
+Test(rules, r272_what_the_library_makes_a_cancelled_task_wait_for_is_not_reported)
+{
+	run_debug(cleaning_up);
 }
 
 CORO(short_sleeps)

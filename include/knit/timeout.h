@@ -57,7 +57,8 @@ KNIT_API intptr_t knit_timeout_exit(knit_timeout *timeout, intptr_t body);
 
 /* Has the deadline passed while the scope was entered?
  *
- * Units: none.  Returns: the answer; false for NULL and one never entered.  Errors: none.
+ * Units: none.  Returns: the answer; false for NULL and one never entered.
+ * Errors: none; ends the process on a foreign thread while the scope is entered.
  * Thread: loop.  Suspends: no.  Ownership: none. */
 KNIT_API bool knit_timeout_expired(const knit_timeout *timeout);
 
@@ -128,13 +129,15 @@ KNIT_API intptr_t knit_cancel_scope_exit(knit_cancel_scope *scope, intptr_t body
 
 /* Was it cancelled, on demand or by its deadline?
  *
- * Units: none.  Returns: the answer; false for NULL and one never entered.  Errors: none.
+ * Units: none.  Returns: the answer; false for NULL and one never entered.
+ * Errors: none; ends the process on a foreign thread while the scope is entered.
  * Thread: loop.  Suspends: no.  Ownership: none. */
 KNIT_API bool knit_cancel_scope_cancelled(const knit_cancel_scope *scope);
 
 /* Did the exit take the body's -KNIT_ECANCELLED for its own?
  *
- * Units: none.  Returns: the answer; false for NULL and one never left.  Errors: none.
+ * Units: none.  Returns: the answer; false for NULL and one never left.
+ * Errors: none; ends the process on a foreign thread while the scope is entered.
  * Thread: loop.  Suspends: no.  Ownership: none. */
 KNIT_API bool knit_cancel_scope_caught(const knit_cancel_scope *scope);
 

@@ -32,7 +32,21 @@ static int64_t when_of(const struct kn_scope *scope)
 {
 	if (!scope)
 		return kn_fail(-EINVAL);
-	return kn_scope_is_known(scope) ? scope->when : kn_fail(-KNIT_EINVALIDSTATE);
+	if (!kn_scope_is_known(scope))
+		return kn_fail(-KNIT_EINVALIDSTATE);
+	if (kn_scope_is_open(scope) && kn_future_check(&scope->task->future) < 0)
+		return -KNIT_EWRONGTHREAD;
+	return scope->when;
+}
+
+/* Is it one that may be asked? One that was left has no task any more, and is just storage. */
+static bool demand_known(const struct kn_scope *scope, const char *function)
+{
+	if (!scope || !kn_scope_is_known(scope))
+		return false;
+	if (kn_scope_is_open(scope))
+		kn_future_demand(&scope->task->future, function);
+	return true;
 }
 
 static int reschedule(struct kn_scope *scope, int64_t when)
@@ -82,7 +96,7 @@ bool knit_timeout_expired(const knit_timeout *timeout)
 {
 	const struct kn_scope *scope = (const struct kn_scope *)timeout;
 
-	return scope && kn_scope_is_known(scope) &&
+	return demand_known(scope, __func__) &&
 	       (scope->state == KN_SCOPE_EXPIRING || scope->state == KN_SCOPE_EXPIRED);
 }
 
@@ -144,14 +158,14 @@ bool knit_cancel_scope_cancelled(const knit_cancel_scope *public)
 {
 	const struct kn_scope *scope = (const struct kn_scope *)public;
 
-	return scope && kn_scope_is_known(scope) && scope->cancelled;
+	return demand_known(scope, __func__) && scope->cancelled;
 }
 
 bool knit_cancel_scope_caught(const knit_cancel_scope *public)
 {
 	const struct kn_scope *scope = (const struct kn_scope *)public;
 
-	return scope && kn_scope_is_known(scope) && scope->caught;
+	return demand_known(scope, __func__) && scope->caught;
 }
 
 int64_t knit_cancel_scope_when(const knit_cancel_scope *scope)

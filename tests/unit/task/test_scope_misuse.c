@@ -200,7 +200,7 @@ struct foreign {
 	knit_timeout timeout;
 	knit_cancel_scope scope;
 	knit_task_group group;
-	int exit, reschedule, cancel, spawn, group_cancel, group_exit;
+	int exit, reschedule, when, scope_when, cancel, spawn, group_cancel, group_exit;
 };
 
 static void *use_it_here(void *arg)
@@ -209,6 +209,8 @@ static void *use_it_here(void *arg)
 
 	foreign->exit = (int)knit_timeout_exit(&foreign->timeout, 0);
 	foreign->reschedule = knit_timeout_reschedule(&foreign->timeout, 1);
+	foreign->when = (int)knit_timeout_when(&foreign->timeout);
+	foreign->scope_when = (int)knit_cancel_scope_when(&foreign->scope);
 	foreign->cancel = knit_cancel_scope_cancel(&foreign->scope);
 	foreign->spawn = knit_task_group_spawn(&foreign->group, use_any_storage, NULL);
 	foreign->group_cancel = knit_task_group_cancel(&foreign->group);
@@ -226,6 +228,8 @@ CORO(use_it_elsewhere)
 	(void)rig_on_thread(use_it_here, &foreign);
 	cr_assert_eq(foreign.exit, -KNIT_EWRONGTHREAD);
 	cr_assert_eq(foreign.reschedule, -KNIT_EWRONGTHREAD);
+	cr_assert_eq(foreign.when, -KNIT_EWRONGTHREAD);
+	cr_assert_eq(foreign.scope_when, -KNIT_EWRONGTHREAD);
 	cr_assert_eq(foreign.cancel, -KNIT_EWRONGTHREAD);
 	cr_assert_eq(foreign.spawn, -KNIT_EWRONGTHREAD);
 	cr_assert_eq(foreign.group_cancel, -KNIT_EWRONGTHREAD);
@@ -239,6 +243,72 @@ CORO(use_it_elsewhere)
 Test(scope_misuse, a_foreign_thread_is_told_so)
 {
 	run(use_it_elsewhere);
+}
+
+/* Those who cannot return an error. */
+static void *ask_here(void *arg)
+{
+	struct foreign *foreign = arg;
+
+	foreign->exit = knit_timeout_expired(&foreign->timeout);
+	return NULL;
+}
+
+static void *ask_scope_here(void *arg)
+{
+	struct foreign *foreign = arg;
+
+	foreign->exit = foreign->cancel ? knit_cancel_scope_caught(&foreign->scope)
+	                                : knit_cancel_scope_cancelled(&foreign->scope);
+	return NULL;
+}
+
+static intptr_t ask_elsewhere(void *which)
+{
+	struct foreign foreign = {.cancel = which == ask_here};
+
+	cr_assert_eq(knit_timeout_enter(&foreign.timeout, KNIT_S), 0);
+	cr_assert_eq(knit_cancel_scope_enter(&foreign.scope), 0);
+	(void)rig_on_thread(which ? ask_scope_here : ask_here, &foreign);
+	return knit_timeout_exit(&foreign.timeout, knit_cancel_scope_exit(&foreign.scope, 0));
+}
+
+static void run_and_ask(void *which)
+{
+	(void)knit_run(ask_elsewhere, which);
+}
+
+static void *ask_what_was_left(void *arg)
+{
+	struct foreign *foreign = arg;
+
+	cr_assert(!knit_timeout_expired(&foreign->timeout));
+	cr_assert_eq(knit_timeout_when(&foreign->timeout), KNIT_FOREVER);
+	cr_assert(knit_cancel_scope_cancelled(&foreign->scope));
+	cr_assert(knit_cancel_scope_caught(&foreign->scope));
+	return NULL;
+}
+
+static intptr_t leave_both(void *arg)
+{
+	struct foreign *foreign = arg;
+
+	cr_assert_eq(knit_timeout_enter(&foreign->timeout, KNIT_FOREVER), 0);
+	cr_assert_eq(knit_cancel_scope_enter(&foreign->scope), 0);
+	cr_assert_eq(knit_cancel_scope_cancel(&foreign->scope), 0);
+	cr_assert_eq(knit_cancel_scope_exit(&foreign->scope, knit_sleep(0)), 0);
+	return knit_timeout_exit(&foreign->timeout, 0);
+}
+
+Test(scope_misuse, a_foreign_thread_may_ask_only_what_was_left)
+{
+	struct foreign foreign;
+
+	test_death(run_and_ask, NULL, "knit_timeout_expired()");
+	test_death(run_and_ask, ask_scope_here, "knit_cancel_scope_cancelled()");
+	test_death(run_and_ask, ask_here, "knit_cancel_scope_caught()");
+	cr_assert_eq(knit_run(leave_both, &foreign), 0);
+	(void)rig_on_thread(ask_what_was_left, &foreign);
 }
 
 /* ---- a loop that is being closed ---- */

@@ -13,7 +13,8 @@ static int check_new(const knit_future *future, const struct knit_loop *loop)
 	if (!future)
 		return kn_self.create_error ? -kn_self.create_error : -EINVAL;
 	if (kn_future_check(future) < 0 || future->loop != loop || !future->is_task ||
-	    kn_future_is_done(future) || kn_task_of((knit_future *)future)->started)
+	    kn_future_is_done(future) || kn_task_of((knit_future *)future)->started ||
+	    kn_task_of((knit_future *)future)->taken)
 		return kn_fail(-EINVAL);
 	return 0;
 }
@@ -31,6 +32,7 @@ struct kn_task *kn_task_from_factory(struct knit_loop *loop, knit_coro *coro,
 	*error = check_new(future, loop);
 	if (*error < 0)
 		return NULL;
+	kn_task_of(future)->taken = true;
 	future->refs += references;
 	kn_future_release(future); /* the one that the factory got */
 	return kn_task_of(future);

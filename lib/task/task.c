@@ -126,6 +126,7 @@ static struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
 	*error = 0;
 	task->current.vars = vars;
 	task->eager = eager;
+	task->taken = !loop->in_factory;
 	task->future.refs = 1 + references;
 	task->future.result_free = options->result_free;
 	task->ready.run = kn_task_step;

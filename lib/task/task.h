@@ -90,6 +90,7 @@ struct kn_task {
 	struct kn_fiber *starter; /* during an eager first step: where that goes back to */
 	uint32_t told_deliveries; /* debug mode: deliveries when it was last reported */
 	bool eager;               /* kn_task_hurry() starts it */
+	bool taken;               /* has gone to a creator: a factory may not return it again */
 	bool started, returned;
 	bool overdue;    /* reported: it ignored its cancellation for the grace period */
 	uint8_t refused; /* suspensions refused by a closing loop */

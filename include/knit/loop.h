@@ -29,7 +29,8 @@ typedef intptr_t knit_coro(void *arg); /* a coroutine: may suspend, returns its 
 typedef void knit_callback(void *arg); /* runs on the loop's own stack; may not suspend */
 
 /* Creates the tasks of a loop: knit_loop_set_task_factory(). It returns what knit_task_new() gave
- * it, with the reference, or NULL; then *@options and @coro are the creator's again. */
+ * it, with the reference, or NULL; then *@options and @coro are the creator's again. It may not
+ * suspend: suspending calls return -KNIT_ENOTASK there. */
 typedef knit_task *knit_task_factory(knit_loop *loop, knit_coro *coro,
                                      const struct knit_task_options *options, void *arg);
 

@@ -133,11 +133,11 @@ struct knit_loop {
 
 	int64_t slow_callback; /* ns; debug mode reports what takes as long */
 	unsigned indirect;     /* not 0: a task that suspends asks where to: lib/task/step.c */
+	bool in_factory;       /* the task factory runs: no suspending now */
 	bool eager;            /* tasks start when they are created */
 	bool told_short_sleep; /* debug mode has reported one */
 	knit_task_factory *task_factory; /* NULL: none */
 	void *task_factory_arg;
-	bool in_factory;
 	/* The context variables of a task, NULL for a plain future. */
 	struct kn_vars **(*vars_of)(knit_future *future);
 	/* Tells debug mode what is about to run, if it is the task layer's. */

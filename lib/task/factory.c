@@ -4,7 +4,8 @@
  *
  * A factory stands between every creator and knit_task_new(). While it runs, what it creates
  * does not go through it again, and does not start: the creator may have to register the task
- * first, and starts it then if it is an eager one. */
+ * first, and starts it then if it is an eager one. It may not suspend: the creator is in the middle
+ * of something, and the others would find the factory at work. */
 #include "task/task.h"
 
 /* Why a task that a factory returned cannot be the new one, or 0. */

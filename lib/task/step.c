@@ -139,6 +139,7 @@ void kn_task_start(struct kn_task *task)
 	struct knit_loop *loop = task->future.loop;
 	struct kn_task *outer = creator.task ? kn_task_of(creator.task) : NULL;
 	struct kn_fiber *fiber = outer ? &outer->fiber : &loop->fiber;
+	bool in_factory = loop->in_factory;
 
 	kn_list_del(&task->ready.link);
 	task->eager = false;
@@ -148,6 +149,7 @@ void kn_task_start(struct kn_task *task)
 	}
 	task->starter = fiber;
 	loop->indirect += 2;
+	loop->in_factory = false;
 	self->vars = NULL;
 	set_running(task);
 	kn_fiber_switch(fiber, &task->fiber);
@@ -156,6 +158,7 @@ void kn_task_start(struct kn_task *task)
 		return;
 	task->starter = NULL;
 	loop->indirect -= 2;
+	loop->in_factory = in_factory;
 	kn_overflow_set_current(NULL);
 	self->task = NULL;
 	self->message = NULL;

@@ -246,6 +246,10 @@ static inline struct kn_task *kn_task_current(int *error)
 		return NULL;
 	}
 	task = kn_task_of(kn_self.task);
+	if (kn_unlikely(task->future.loop->in_factory)) {
+		*error = -KNIT_ENOTASK;
+		return NULL;
+	}
 	if (kn_unlikely(task->future.loop->phase != KN_OPEN)) {
 		*error = kn_task_refuse(task);
 		return NULL;

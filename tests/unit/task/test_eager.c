@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "knit/context.h"
+#include "knit/file.h"
 #include "knit/group.h"
 #include "knit/task.h"
 #include "knit/thread.h"
@@ -317,6 +318,37 @@ static intptr_t refused(void *arg)
 	cr_assert_eq(freed, 0);
 	knit_task_unref(old);
 	return 0;
+}
+
+/* Logging to a file, for example. What it starts eagerly is a task as any other. */
+static knit_task *suspending(knit_loop *on, knit_coro *coro, const knit_task_options *options,
+                             void *arg)
+{
+	static const knit_task_options other = {.size = sizeof(other), .arg = (void *)7, EAGER};
+
+	cr_assert_eq(knit_sleep(0), -KNIT_ENOTASK);
+	cr_assert_eq(knit_fsync(1), -KNIT_ENOTASK);
+	*(knit_task **)arg = knit_loop_create_task_with(on, tick, &other);
+	cr_assert_not_null(knit_current_task(NULL));
+	return knit_task_new(on, coro, options);
+}
+
+static intptr_t create_with_suspending(void *arg)
+{
+	knit_task *other = NULL, *task;
+
+	(void)arg;
+	knit_loop_set_task_factory(NULL, suspending, &other);
+	task = knit_create_task(tick, (void *)8);
+	knit_loop_set_task_factory(NULL, NULL, NULL);
+	cr_assert_eq(knit_await(task), 8);
+	cr_assert_eq(knit_await(other), 7);
+	return 0;
+}
+
+Test(factory, one_may_not_suspend, .init = setup, .fini = teardown)
+{
+	run_main(create_with_suspending);
 }
 
 /* Not started yet, but somebody else's: of a group, for example. */

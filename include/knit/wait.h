@@ -21,6 +21,14 @@ KNIT_BEGIN_DECLS
 
 /* ---- all of them --------------------------------------------------------------------- */
 
+/* Keyword arguments of knit_shield(). */
+typedef struct knit_shield_options {
+	size_t size;            /* sizeof(knit_shield_options); the macro sets it */
+	knit_future *awaitable; /* the macro sets it */
+	uint32_t silent;   /* not 0: a failure after the shield was cancelled is not reported */
+	uint32_t reserved; /* 0 */
+} knit_shield_options;
+
 /* Keyword arguments of knit_gather() and knit_gather_future(). */
 typedef struct knit_gather_options {
 	size_t size;                    /* sizeof(knit_gather_options); the macro sets it */
@@ -121,6 +129,13 @@ KNIT_API KNIT_NODISCARD intptr_t knit_wait_for(knit_future *awaitable, int64_t t
  * Errors: NULL: -EINVAL; -KNIT_EWRONGTHREAD; -ENOMEM; -KNIT_ECLOSED; awaiting NULL returns that.
  * Thread: loop.  Suspends: no.  Ownership: borrows @awaitable; one reference for the caller. */
 KNIT_API KNIT_NODISCARD knit_future *knit_shield(knit_future *awaitable);
+
+/* As knit_shield(): with keyword arguments.
+ *
+ * Units: see knit_shield_options.  Returns: as knit_shield().
+ * Errors: as knit_shield(), and -EINVAL, -E2BIG: @options is malformed.
+ * Thread: loop.  Suspends: no.  Ownership: as knit_shield(); @options is borrowed. */
+KNIT_API KNIT_NODISCARD knit_future *knit_shield_with(const knit_shield_options *options);
 
 /* Makes sure that @awaitable can be awaited in the running loop.
  *
@@ -271,6 +286,9 @@ KNIT_END_DECLS
 	(&(knit_gather_options){.size = sizeof(knit_gather_options), .awaitables = __VA_ARGS__})
 #define knit_gather(...)        knit_gather_with(knit_gather_arguments(__VA_ARGS__))
 #define knit_gather_future(...) knit_gather_future_with(knit_gather_arguments(__VA_ARGS__))
+#define knit_shield(...)                                                             \
+	knit_shield_with(&(knit_shield_options){.size = sizeof(knit_shield_options), \
+	                                        .awaitable = __VA_ARGS__})
 #else
 /* As knit_gather_with(): the C++ form of the macro.
  *
@@ -299,6 +317,17 @@ static inline knit_future *knit_gather_future(knit_future *const awaitables[], s
 	options.n = n;
 	options.outcomes = outcomes;
 	return knit_gather_future_with(&options);
+}
+
+/* As knit_shield_with(): the C++ form of the macro.
+ *
+ * Units: see knit_shield_options.  Returns: the shield.  Errors: as knit_shield_with().
+ * Thread: loop.  Suspends: no.  Ownership: as knit_shield(). */
+static inline knit_future *knit_shield(knit_future *awaitable, knit_shield_options options)
+{
+	options.size = sizeof(options);
+	options.awaitable = awaitable;
+	return knit_shield_with(&options);
 }
 #endif
 #endif

@@ -11,6 +11,7 @@
  * reference any more once the outer is gone: a shield alone keeps nothing in memory. */
 #include "knit/wait.h"
 #include "base/alloc.h"
+#include "base/options.h"
 #include "task/several.h"
 
 struct shield {
@@ -21,6 +22,7 @@ struct shield {
 	knit_future *inner; /* counted while there is an outer, and while ready */
 	bool told;          /* of the end of the inner one */
 	bool followed;      /* the outer has its outcome */
+	bool silent;        /* and otherwise its failure is nobody's concern */
 };
 
 static void shield_free(struct shield *shield)
@@ -52,8 +54,10 @@ static void shield_run(struct kn_ready *ready)
 	shield->told = true;
 	if (shield->outer && !kn_future_is_done(shield->outer))
 		follow(shield);
-	else
+	else if (!shield->silent)
 		kn_future_report(inner, "exception in shielded future");
+	else if (knit_is_error(inner->outcome))
+		inner->retrieved = true;
 	if (!shield->outer)
 		shield_free(shield);
 	kn_future_release(inner);
@@ -89,7 +93,7 @@ static void shield_drop(struct kn_derived *derived, knit_future *outer)
 	kn_future_release(inner); /* may be its last, which frees the shield too */
 }
 
-static knit_future *shield_new(knit_future *inner)
+static knit_future *shield_new(knit_future *inner, bool silent)
 {
 	struct shield *shield = kn_malloc(sizeof(*shield));
 	knit_future *outer = shield ? kn_future_new(inner->loop) : NULL;
@@ -104,6 +108,7 @@ static knit_future *shield_new(knit_future *inner)
 	        .ready.run = shield_run,
 	        .outer = outer,
 	        .inner = inner,
+	        .silent = silent,
 	};
 	kn_list_init(&shield->ready.link);
 	kn_list_add_tail(&inner->waiters, &shield->waiter.link);
@@ -113,22 +118,39 @@ static knit_future *shield_new(knit_future *inner)
 	return outer;
 }
 
-knit_future *knit_shield(knit_future *inner)
+static int shield(const knit_shield_options *options, knit_future **ret)
 {
-	knit_future *outer = NULL;
+	knit_future *inner = options->awaitable;
 	int r = kn_several_check(&inner, 1, inner ? inner->loop : NULL);
 
-	if (r == 0 && kn_future_is_done(inner))
-		return knit_future_ref(inner);
+	if (r == 0 && kn_future_is_done(inner)) {
+		*ret = knit_future_ref(inner);
+		return 0;
+	}
 	if (r == 0)
 		r = kn_loop_usable(inner->loop);
-	if (r == 0) {
-		outer = shield_new(inner);
-		r = outer ? 0 : -ENOMEM;
-	}
+	if (r < 0)
+		return r;
+	*ret = shield_new(inner, options->silent);
+	return *ret ? 0 : -ENOMEM;
+}
+
+knit_future *knit_shield_with(const knit_shield_options *given)
+{
+	knit_shield_options options;
+	knit_future *outer = NULL;
+	int r = kn_options_copy(&options, sizeof(options), given);
+
+	if (r == 0)
+		r = shield(&options, &outer);
 	if (r < 0)
 		kn_self.create_error = -r;
 	return outer;
+}
+
+knit_future *(knit_shield)(knit_future *inner)
+{
+	return knit_shield(inner);
 }
 
 knit_future *knit_ensure_future(knit_future *awaitable)

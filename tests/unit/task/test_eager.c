@@ -354,29 +354,29 @@ Test(factory, one_may_not_suspend, .init = setup, .fini = teardown)
 /* Not started yet, but somebody else's: of a group, for example. */
 static knit_task *twice(knit_loop *on, knit_coro *coro, const knit_task_options *options, void *arg)
 {
-	knit_task **made = arg;
+	knit_task **first = arg;
 
-	if (*made)
-		return *made; /* refused, so the reference stays */
-	*made = knit_task_new(on, coro, options);
-	return knit_task_ref(*made);
+	if (*first)
+		return *first; /* refused, so the reference stays */
+	*first = knit_task_new(on, coro, options);
+	return knit_task_ref(*first);
 }
 
 static intptr_t create_the_same_twice(void *arg)
 {
-	knit_task *made = knit_create_task(nothing, (void *)1);
+	knit_task *first = knit_create_task(nothing, (void *)1);
 	knit_task_group group;
 
 	(void)arg;
-	knit_loop_set_task_factory(NULL, twice, &made);
+	knit_loop_set_task_factory(NULL, twice, &first);
 	cr_assert_null(knit_create_task(nothing, (void *)1));
-	cr_assert_eq(knit_await(made), 1);
-	made = NULL;
+	cr_assert_eq(knit_await(first), 1);
+	first = NULL;
 	cr_assert_eq(knit_task_group_enter(&group), 0);
 	cr_assert_eq(knit_task_group_spawn(&group, nothing, (void *)1), 0);
 	cr_assert_eq(knit_task_group_spawn(&group, nothing, (void *)1), -EINVAL);
 	cr_assert_eq(knit_task_group_exit(&group, 0), 0);
-	return knit_await(made);
+	return knit_await(first);
 }
 
 Test(factory, one_that_returns_a_task_twice_fails_the_creation, .init = setup, .fini = teardown)

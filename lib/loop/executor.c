@@ -451,9 +451,9 @@ int knit_loop_set_default_executor(knit_loop *loop, knit_executor *executor)
 	if (r < 0)
 		return r;
 	if (!executor)
-		return -EINVAL;
+		return kn_fail(-EINVAL);
 	if (loop->executor_shut)
-		return -KNIT_ECLOSED;
+		return kn_fail(-KNIT_ECLOSED);
 	before = loop->executor;
 	loop->executor = knit_executor_ref(executor);
 	knit_executor_unref(before);

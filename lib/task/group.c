@@ -147,10 +147,11 @@ static struct kn_task *create(knit_task_group *public, knit_coro *coro,
 	if (kn_unlikely(*error < 0))
 		return NULL;
 	*error = kn_options_copy(&options, sizeof(options), given);
+	child = *error < 0 ? NULL
+	                   : kn_task_create(group->scope.task->future.loop, coro, &options,
+	                                    references + 1, error);
 	if (kn_unlikely(*error < 0))
-		return NULL;
-	child = kn_task_create(group->scope.task->future.loop, coro, &options, references + 1,
-	                       error);
+		(void)kn_fail(*error); /* a refusal has a text, this has none */
 	if (kn_likely(child != NULL)) {
 		child->group = group;
 		kn_list_add_tail(&group->children, &child->sibling);

@@ -173,9 +173,9 @@ intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_opti
 	struct call call = {.caller = task, .there = loop, .coro = coro, .options = &options};
 
 	if (!task)
-		return r;
+		return kn_fail(r);
 	if (!loop || !coro)
-		return -EINVAL;
+		return kn_fail(-EINVAL);
 	init_posts(&call);
 	call.vars = kn_vars_capture();
 	call.here = task->future.loop;
@@ -184,7 +184,7 @@ intptr_t knit_run_on_with(knit_loop *loop, knit_coro *coro, const knit_task_opti
 	if (r < 0) {
 		kn_vars_release(call.vars);
 		kn_loop_let_go(call.here);
-		return r;
+		return kn_fail(r);
 	}
 	/* A call to the own loop is nothing that comes from outside: virtual time goes on. */
 	if (call.here != loop)

@@ -154,11 +154,11 @@ static intptr_t run_main(const struct knit_runner *runner, knit_coro *coro, void
 intptr_t knit_runner_run(knit_runner *runner, knit_coro *coro, void *arg)
 {
 	if (!runner || !coro)
-		return -EINVAL;
+		return kn_fail(-EINVAL);
 	if (kn_self.loop)
-		return -KNIT_ERUNNING;
+		return kn_fail(-KNIT_ERUNNING);
 	if (!runner->loop)
-		return -KNIT_ECLOSED;
+		return kn_fail(-KNIT_ECLOSED);
 	if (!runner->context)
 		runner->context = knit_copy_context();
 	return runner->context ? run_main(runner, coro, arg) : -ENOMEM;
@@ -289,16 +289,17 @@ intptr_t knit_run_with(knit_coro *main, const knit_run_options *given)
 		r = -EINVAL;
 	if (r == 0 && kn_self.loop)
 		r = -KNIT_ERUNNING;
-	if (r == 0)
-		r = init(&runner, &(knit_runner_options){
-		                          .stack_size = options.stack_size,
-		                          .sq_entries = options.sq_entries,
-		                          .cq_entries = options.cq_entries,
-		                          .clock = options.clock,
-		                          .paint = options.paint,
-		                          .grace = options.grace,
-		                          .debug = options.debug,
-		                  });
+	if (r < 0)
+		return kn_fail(r);
+	r = init(&runner, &(knit_runner_options){
+	                          .stack_size = options.stack_size,
+	                          .sq_entries = options.sq_entries,
+	                          .cq_entries = options.cq_entries,
+	                          .clock = options.clock,
+	                          .paint = options.paint,
+	                          .grace = options.grace,
+	                          .debug = options.debug,
+	                  });
 	return r < 0 ? r : run_once(&runner, main, options.arg);
 }
 

@@ -208,9 +208,10 @@ int knit_spawn_with(knit_coro *coro, const knit_task_options *options)
 	int error;
 
 	task = create(kn_self.loop, coro, options, 0, &error);
-	if (kn_likely(task != NULL))
-		kn_task_hurry(task);
-	return error;
+	if (kn_unlikely(!task))
+		return kn_fail(error);
+	kn_task_hurry(task);
+	return 0;
 }
 
 knit_task *(knit_create_task)(knit_coro *coro, void *arg)

@@ -2,6 +2,11 @@
 /* test_misuse.c - beyond the rules: what would corrupt memory ends the process with a line that
  * says why; what would not is an error. */
 #include "common.h"
+#include <string.h>
+#include "knit/executor.h"
+#include "knit/group.h"
+#include "knit/runner.h"
+#include "knit/thread.h"
 #include "task/task.h"
 
 /* ---- stale pointers ------------------------------------------------------------------ */
@@ -366,6 +371,47 @@ Test(misuse, so_does_a_post_that_completes_one_while_the_loop_is_closed)
 	cr_assert_eq(loop->done_callbacks.live, 0);
 	cr_assert_eq(args_freed, 0);
 	knit_loop_unref(loop);
+}
+
+/* ---- texts of earlier failures ------------------------------------------------------- */
+
+/* Does @outcome bring along the text of a failure that it has nothing to do with? */
+static bool is_stale(intptr_t outcome)
+{
+	bool stale = strcmp(knit_error_message(outcome), "before") == 0;
+
+	cr_expect_eq(outcome, -EINVAL);
+	(void)knit_raise(EINVAL, "before");
+	return stale;
+}
+
+static intptr_t touch_nothing(void *arg)
+{
+	return (intptr_t)arg;
+}
+
+CORO(fail_in_many_ways)
+{
+	knit_loop *loop = knit_get_running_loop();
+	knit_task_group group;
+
+	(void)knit_raise(EINVAL, "before");
+	cr_expect_not(is_stale(knit_run_on(loop, NULL, NULL)));
+	cr_expect_not(is_stale(knit_run_on_with(loop, touch_nothing, NULL)));
+	cr_expect_not(is_stale(knit_spawn(NULL, NULL)));
+	cr_expect_not(is_stale(knit_spawn_with(touch_nothing, NULL)));
+	cr_expect_not(is_stale(knit_run(NULL, NULL)));
+	cr_expect_not(is_stale(knit_runner_run(NULL, touch_nothing, NULL)));
+	cr_expect_not(is_stale(knit_loop_set_default_executor(loop, NULL)));
+	cr_assert_eq(knit_task_group_enter(&group), 0);
+	cr_expect_not(is_stale(knit_task_group_spawn(&group, NULL, NULL)));
+	cr_expect_not(is_stale(knit_task_group_spawn_with(&group, touch_nothing, NULL)));
+	return knit_task_group_exit(&group, 0);
+}
+
+Test(misuse, a_refused_call_has_no_text_of_an_earlier_failure)
+{
+	run(fail_in_many_ways);
 }
 
 /* ---- the text of a cancellation --------------------------------------------------- */

@@ -180,6 +180,8 @@ static int end_executor(struct knit_loop *loop, int64_t grace)
 
 	if (loop->default_jobs == 0)
 		return 0;
+	/* The program is over: its factory may count on things that are gone. */
+	(void)knit_loop_set_task_factory(loop, NULL, NULL);
 	task = kn_task_create(loop, shut_executor, &options, 1, &r);
 	if (!task)
 		return r;

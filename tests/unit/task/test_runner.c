@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_runner.c - runs one after the other, Ctrl-C, and tasks that do not end. */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -476,4 +477,38 @@ Test(runner, a_function_that_blocks_longer_than_the_grace_period_is_told)
 	rig_until(thread_is_gone, &before);
 	knit_loop_unref(loop);
 	knit_runner_unref(runner);
+}
+
+/* ---- a factory that has had its day ---- */
+
+static atomic_bool main_is_over;
+
+static intptr_t outlast_main(void *arg)
+{
+	while (!atomic_load(&main_is_over))
+		sched_yield();
+	return (intptr_t)arg;
+}
+
+static knit_task *make_none(knit_loop *on, knit_coro *coro, const knit_task_options *options,
+                            void *arg)
+{
+	(void)on;
+	(void)coro;
+	(void)options;
+	(void)arg;
+	return NULL;
+}
+
+static intptr_t leave_a_function_behind(void *arg)
+{
+	knit_future_unref(knit_run_in_executor(NULL, outlast_main, NULL));
+	cr_assert_eq(knit_loop_set_task_factory(NULL, make_none, NULL), 0);
+	atomic_store(&main_is_over, true);
+	return (intptr_t)arg;
+}
+
+Test(runner, waits_for_functions_without_the_programs_task_factory)
+{
+	cr_assert_eq(knit_run(leave_a_function_behind, (void *)7), 7);
 }

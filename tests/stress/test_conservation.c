@@ -5,7 +5,8 @@
  *   one holder of the lock, as many permits as there are, each item got or freed exactly once
  *   when all is quiet nobody waits for something that is to be had: no wake-up was lost
  *   a request to cancel comes out of the call that it met, or of a later one, or was merged with an
- *   earlier one or taken back; and nothing else is ever called a cancellation
+ *   earlier one or taken back, or an awaited task swallowed it; and nothing else is ever called a
+ *   cancellation
  *   no worker runs twice, every program ends, every object can be destroyed
  *
  * A program is made from a number. A failure names it, and KNIT_SEED=N runs that one alone;
@@ -26,7 +27,7 @@
 #define HOUR    (3600 * KNIT_S)
 
 /* What a worker may stand in. */
-enum place { NOWHERE, LOCK, PERMIT, GET, PUT, JOIN, CONSUME, MEET, EVENT, NAP, PLACES };
+enum place { NOWHERE, LOCK, PERMIT, GET, PUT, JOIN, CONSUME, MEET, EVENT, AWAIT, NAP, PLACES };
 
 struct actor {
 	knit_task *task;
@@ -57,7 +58,7 @@ struct world {
 	intptr_t items;
 	unsigned char put[ITEMS], got[ITEMS], freed[ITEMS];
 
-	long accepted, delivered, merged, cleared, at_end, steps;
+	long accepted, delivered, merged, cleared, consumed, at_end, steps;
 };
 
 static struct world world;
@@ -269,6 +270,31 @@ static intptr_t wait_for_event(struct actor *worker)
 	return leave(worker, knit_event_wait(&world.event));
 }
 
+static intptr_t child(void *swallows)
+{
+	int r = knit_event_wait(&world.event);
+
+	return r == -KNIT_ECANCELLED && swallows ? 1 : r;
+}
+
+/* A request goes on to the child, which may swallow it: then it has been dealt with. */
+static intptr_t await_child(struct actor *worker)
+{
+	bool swallows = choose(2);
+	knit_task *task = knit_create_task(child, (void *)(intptr_t)swallows);
+	intptr_t r;
+
+	check(task, "no task");
+	enter(worker, AWAIT);
+	r = knit_await(task);
+	if (!knit_is_error(r)) {
+		check(swallows || !worker->requests, "a request to cancel was lost on its way");
+		world.consumed += worker->requests;
+		worker->requests = worker->during = 0;
+	}
+	return leave(worker, r);
+}
+
 /* Changes that never wait. */
 static void meddle(struct actor *worker)
 {
@@ -299,7 +325,7 @@ static void meddle(struct actor *worker)
 
 static intptr_t step(struct actor *worker)
 {
-	unsigned kind = choose(2) ? world.focus + choose(2) : choose(14);
+	unsigned kind = choose(2) ? world.focus + choose(2) : choose(15);
 
 	switch (kind) {
 	case 0:
@@ -324,6 +350,8 @@ static intptr_t step(struct actor *worker)
 		return choose(2) ? wait_for_event(worker) : join(worker);
 	case 12:
 		return nap(worker);
+	case 13:
+		return await_child(worker);
 	default:
 		meddle(worker);
 		return 0;
@@ -379,6 +407,7 @@ static void check_quiet(void)
 	check(!world.in[JOIN] || world.unfinished > 0, "all is done, and somebody joins");
 	check(!world.in[CONSUME] || world.tokens == 0, "a token, and a consumer that waits");
 	check(!world.in[EVENT] || !knit_event_is_set(&world.event), "a set event is waited for");
+	check(!world.in[AWAIT] || !knit_event_is_set(&world.event), "a child was never woken");
 	check(world.in[MEET] < world.parties, "a full barrier is waited for");
 	check(!world.in[MEET] || !knit_barrier_broken(&world.barrier), "a broken barrier");
 	check(world.in[MEET] == knit_barrier_n_waiting(&world.barrier) ||
@@ -457,7 +486,7 @@ static void make_world(void)
 {
 	memset(&world, 0, sizeof(world));
 	world.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-	world.focus = 2 * choose(6);
+	world.focus = 2 * choose(7);
 	world.permits = (int)choose(4) + 1;
 	world.parties = (int)choose(4) + 1;
 	check(knit_lock_init(&world.lock) == 0, "lock");
@@ -492,7 +521,8 @@ static void check_end(void)
 		check(world.put[item] == world.got[item] + world.freed[item],
 		      "an item was lost, or got twice");
 	check(world.unfinished == 0 && world.holders == 0 && world.held == 0, "left over");
-	check(world.accepted == world.delivered + world.merged + world.cleared + world.at_end,
+	check(world.accepted == world.delivered + world.merged + world.cleared + world.consumed +
+	                                world.at_end,
 	      "requests to cancel do not add up");
 }
 

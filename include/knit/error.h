@@ -90,7 +90,7 @@ KNIT_API const char *knit_strerror(int code);
 
 /* The name of @code, which may have either sign: "ETIMEDOUT", "KNIT_ECANCELLED".
  *
- * Units: none.  Returns: the name, "unknown" for a number without one.  Errors: none.
+ * Units: none.  Returns: the name, "unknown" for 0 and other numbers without one.  Errors: none.
  * Thread: any.  Suspends: no.  Ownership: static storage. */
 KNIT_API const char *knit_errname(int code);
 

@@ -128,7 +128,9 @@ KNIT_API KNIT_NODISCARD knit_future *knit_run_in_executor_with(knit_executor *ex
  * only after the function has, so @arg may live on the caller's stack. Cancelling the caller ends
  * the call at once if no thread has taken the function yet, which then never runs. If one has, the
  * call goes on to the function's end and returns its outcome, and the request stays pending (an I/O
- * call that succeeds does the same): so no outcome is ever lost.
+ * call that succeeds does the same): so no outcome is ever lost. A knit_timeout round it does not
+ * shorten a function that runs: its value comes out of the exit too, and knit_timeout_expired()
+ * tells that it was late. Virtual time stands still meanwhile.
  *
  * Units: none.  Returns: the function's outcome.
  * Errors: its outcome; -KNIT_ECANCELLED: it never ran; -KNIT_ENOTASK; the others as

@@ -3,7 +3,7 @@
  * group.h - task groups: a scope that the tasks made in it do not outlive (asyncio.TaskGroup).
  *
  *     knit_task_group group;
- *     int r = knit_task_group_enter(&group);
+ *     intptr_t r = knit_task_group_enter(&group);
  *     if (r < 0)
  *             return r;
  *     r = knit_task_group_spawn(&group, serve, &job);
@@ -14,6 +14,9 @@
  * between enter and exit), everything else in the group is cancelled, and the exit returns
  * -KNIT_EGROUP. What failed is told by knit_task_group_next_error(), and knit_task_group_done() has
  * to be called then:
+ *
+ *     const char *name, *text;
+ *     int code;
  *
  *     if (r == -KNIT_EGROUP) {
  *             while ((code = knit_task_group_next_error(&group, &name, &text)) > 0)

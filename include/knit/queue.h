@@ -7,6 +7,15 @@
  * that succeeds hands the item over to the queue, a get to the caller; what a queue still has when
  * it is destroyed, or shut down at once, goes to item_free.
  *
+ *     while (!knit_is_error(item = knit_queue_get(&queue))) {
+ *             use((void *)item);
+ *             knit_queue_task_done(&queue);
+ *     }
+ *     return item == -KNIT_EQSHUTDOWN ? 0 : item;
+ *
+ * The usual end: knit_queue_join() until all that was put is done, then knit_queue_shutdown(); what
+ * gets on then is told -KNIT_EQSHUTDOWN, as above.
+ *
  * As with sync.h's objects the storage is the caller's and belongs to one loop, and no call has a
  * timeout of its own. From another thread, post a callback that does the knit_queue_put_nowait():
  * knit_loop_call_soon_threadsafe().

@@ -92,8 +92,9 @@ typedef struct knit_cancel_scope_options {
 } knit_cancel_scope_options;
 
 /* Enters a scope that can be cancelled on demand or by a deadline. With .shield, requests to
- * cancel the task that come while it is inside are delivered after the exit; but for those of a
- * loop that is being closed.
+ * cancel the task that come while it is inside, those of timeouts further out among them, are
+ * delivered after the exit; but for those of a loop that is being closed. (Cleanup after a
+ * cancellation that has come out already needs no shield: it is for the next one.)
  *
  * Units: see knit_cancel_scope_options.  Returns: 0.
  * Errors: -KNIT_ENOTASK; -EINVAL, -E2BIG: NULL, or options malformed; -KNIT_EINVALIDSTATE: it is

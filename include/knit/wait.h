@@ -44,7 +44,8 @@ typedef struct knit_gather_options {
  * their arguments must outlive them, not only this call. Failures that come later are silent.
  * Cancelling the caller cancels those that are not done. With .return_exceptions it always waits
  * for all; errors, a cancelled child's -KNIT_ECANCELLED among them, are in @outcomes, and
- * 0 is returned, or, if the caller was cancelled, -KNIT_ECANCELLED.
+ * 0 is returned, or, if the caller was cancelled, -KNIT_ECANCELLED. Their texts are the tasks' own:
+ * keep a reference to each and ask knit_task_exception().
  *
  * Units: none.  Returns: 0; @outcomes is written only then, and never after the return.
  * Errors: the first error of an awaitable; -KNIT_ECANCELLED: one of them, or the caller, was

@@ -316,8 +316,12 @@ intptr_t knit_gather_with(const knit_gather_options *given)
 	if (task) {
 		prepare(&gather, &options);
 		r = make_children(&gather, options.awaitables, options.n);
-		if (r == 0)
-			return await_gather(&gather, task);
+		if (r == 0) {
+			intptr_t outcome = await_gather(&gather, task);
+
+			/* A text of before would be taken for that of one of the outcomes. */
+			return outcome == 0 ? kn_fail(0) : outcome;
+		}
 		(void)kn_fail(r);
 	}
 	kn_several_release(options.awaitables, options.n);

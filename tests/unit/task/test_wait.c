@@ -392,3 +392,36 @@ Test(shield, keeps_nothing_in_memory_that_is_of_no_use)
 {
 	run(abandoned_shields);
 }
+
+/* ---- texts --------------------------------------------------------------------------- */
+
+static intptr_t say_no(void *who)
+{
+	return knit_raise(EIO, "%s refuses", (const char *)who);
+}
+
+static intptr_t ask_for_texts(void *unused)
+{
+	static char old[] = "the old one", new[] = "the new one";
+	knit_task *task;
+	intptr_t outcome;
+	const char *text;
+
+	(void)unused;
+	cr_assert_eq(knit_await(knit_create_task(say_no, old)), -EIO);
+	cr_assert_str_eq(knit_error_message(-EIO), "the old one refuses");
+	task = knit_create_task(say_no, new);
+	knit_task_ref(task);
+	cr_assert_eq(knit_gather(&task, 1, &outcome, .return_exceptions = 1), 0);
+	cr_assert_eq(outcome, -EIO);
+	cr_assert_str_eq(knit_error_message(outcome), knit_strerror(EIO), "not the old one's");
+	cr_assert_eq(knit_task_exception(task, &text), EIO);
+	cr_assert_str_eq(text, "the new one refuses");
+	knit_task_unref(task);
+	return 0;
+}
+
+Test(wait, gathered_failures_do_not_have_the_text_of_an_earlier_one)
+{
+	run(ask_for_texts);
+}

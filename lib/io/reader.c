@@ -113,8 +113,10 @@ static void run_callback(struct kn_ready *ready)
 	if (kn_unlikely(watch->loop->phase != KN_OPEN))
 		return; /* callbacks are dropped */
 	r = arm(watch);
-	if (kn_unlikely(r < 0))
-		lost(watch, r);
+	if (kn_unlikely(r < 0)) {
+		lost(watch, r); /* its argument may be gone now */
+		return;
+	}
 	callback(arg); /* may remove the watch */
 }
 

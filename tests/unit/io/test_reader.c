@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/alloc.h"
 #include "knit/file.h"
 #include "knit/reader.h"
 #include "knit/socket.h"
@@ -239,5 +240,78 @@ Test(io_reader, bad_arguments_are_refused)
 	cr_assert_eq(knit_loop_remove_reader(loop, -1), 0);
 	cr_assert_eq(knit_loop_close(loop), 0);
 	cr_assert_eq(knit_loop_add_reader(loop, pair[0], told, &seen), -KNIT_ECLOSED);
+	finish();
+}
+
+/* ---- what fails ---------------------------------------------------------------------- */
+
+static void note_code(knit_loop *told_loop, const knit_exception_context *context, void *code)
+{
+	(void)told_loop;
+	*(int *)code = context->code;
+}
+
+Test(io_reader, without_memory_it_is_refused_and_nothing_is_left)
+{
+	struct seen seen = {0};
+
+	setup();
+	for (int allow = 0; allow < 2; allow++) {
+		kn_alloc_fail_after(allow);
+		cr_assert_eq(knit_loop_add_reader(loop, pair[0], told, &seen), -ENOMEM);
+		kn_alloc_fail_after(-1);
+		cr_assert_eq(knit_loop_remove_reader(loop, pair[0]), 0);
+	}
+	cr_assert_eq(knit_loop_run_until_complete(loop, close_it, NULL), 0, "it is nobody's");
+	pair[0] = dup(pair[1]);
+	finish();
+}
+
+Test(io_reader, one_that_cannot_be_watched_is_told_of_and_removed)
+{
+	struct seen seen = {0};
+	int code = 0, high;
+
+	setup();
+	/* A number that the engine has no room for yet. */
+	high = fcntl(pair[0], F_DUPFD_CLOEXEC, 600);
+	cr_assert_geq(high, 600);
+	knit_loop_set_exception_handler(loop, note_code, &code);
+	cr_assert_eq(knit_loop_run_once(loop, 0), 0);
+	cr_assert_eq(knit_loop_add_reader(loop, high, told, &seen), 0);
+	kn_alloc_fail_after(0);
+	passes(1);
+	kn_alloc_fail_after(-1);
+	cr_assert_eq(code, ENOMEM);
+	cr_assert_eq(knit_loop_remove_reader(loop, high), 0);
+	close(high);
+	finish();
+}
+
+static bool fail_polls(void *fd, const struct kn_op *op, int *result)
+{
+	if (op && op->opcode == KN_OP_POLL && op->fd == *(int *)fd)
+		*result = -EIO;
+	return true;
+}
+
+Test(io_reader, one_whose_poll_fails_is_told_of_and_removed)
+{
+	const struct kn_engine_faults faults = {.arg = &pair[0], .completion = fail_polls};
+	struct seen seen = {0};
+	int code = 0;
+
+	setup();
+	knit_loop_set_exception_handler(loop, note_code, &code);
+	cr_assert_eq(knit_loop_run_once(loop, 0), 0);
+	kn_engine_set_faults(loop->engine, &faults);
+	cr_assert_eq(write(pair[1], "a", 1), 1);
+	cr_assert_eq(knit_loop_add_reader(loop, pair[0], told, &seen), 0);
+	for (int i = 0; i < 100 && !code; i++)
+		passes(1);
+	cr_assert_eq(code, EIO);
+	cr_assert_eq(seen.calls, 0);
+	cr_assert_eq(knit_loop_remove_reader(loop, pair[0]), 0);
+	kn_engine_set_faults(loop->engine, NULL);
 	finish();
 }

@@ -208,7 +208,7 @@ int knit_task_uncancel(knit_task *future)
 	if (r < 0)
 		return r;
 	if (!future->is_task)
-		return -EINVAL;
+		return kn_fail(-EINVAL);
 	task = kn_task_of(future);
 	kn_task_uncancel(task);
 	return (int)task->cancelling;
@@ -220,7 +220,9 @@ int knit_task_cancelling(const knit_task *future)
 
 	if (r < 0)
 		return r;
-	return future->is_task ? (int)kn_task_of((knit_future *)future)->cancelling : -EINVAL;
+	if (!future->is_task)
+		return kn_fail(-EINVAL);
+	return (int)kn_task_of((knit_future *)future)->cancelling;
 }
 
 bool knit_task_cancel(knit_task *, const char *) __attribute__((alias("knit_future_cancel")));

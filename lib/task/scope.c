@@ -46,7 +46,6 @@ static void expire(struct kn_ready *ready)
 static int arm(struct kn_scope *scope, int64_t when)
 {
 	struct knit_loop *loop = scope->task->future.loop;
-
 	int r = 0;
 
 	scope->when = when;

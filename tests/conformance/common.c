@@ -232,3 +232,59 @@ void on_another_thread(void (*fn)(void *arg), void *arg)
 	cr_assert_eq(pthread_create(&thread, NULL, run_errand, &errand), 0);
 	cr_assert_eq(pthread_join(thread, NULL), 0);
 }
+
+/* ---- shared by several subjects ----------------------------------------------------- */
+
+intptr_t yield_and_return(void *arg)
+{
+	for (int i = 0; i < (int)(intptr_t)arg; i++) {
+		int r = knit_sleep(0);
+
+		if (r < 0)
+			return r;
+	}
+	return (intptr_t)arg;
+}
+
+intptr_t fail_with(void *text)
+{
+	return knit_raise(EINVAL, "%s", (const char *)text);
+}
+
+knit_task *task_of(knit_coro *coro, const void *arg)
+{
+	knit_task *task = knit_create_task(coro, (void *)(uintptr_t)arg);
+
+	cr_assert_not_null(task);
+	return task;
+}
+
+knit_task *task_of_number(knit_coro *coro, intptr_t arg)
+{
+	knit_task *task = knit_create_task(coro, (void *)arg);
+
+	cr_assert_not_null(task);
+	return task;
+}
+
+int cancelling(void)
+{
+	return knit_task_cancelling(knit_current_task(NULL));
+}
+
+void log_errors(knit_task_group *group)
+{
+	const char *text;
+	char list[512] = "";
+	size_t used = 0;
+	int code;
+
+	while ((code = knit_task_group_next_error(group, NULL, &text)) > 0) {
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s'%s'",
+		                         used ? ", " : "", repr_error(code, text));
+		cr_assert_lt(used, sizeof(list));
+	}
+	cr_assert_eq(code, 0);
+	trace("EG [%s]", list);
+	knit_task_group_done(group);
+}

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "knit/group.h"
 #include "knit/loop.h"
 #include "knit/task.h"
 #include "knit/thread.h"
@@ -63,6 +64,15 @@ intptr_t return_arg(void *arg);   /* returns its argument as the outcome */
 intptr_t await_future(void *arg); /* awaits a future, of which it takes a reference */
 intptr_t sleep_arg(void *arg);    /* knit_sleep() of its argument, in ns */
 intptr_t sleep_forever(void *arg);
+intptr_t yield_and_return(void *arg); /* yields as often as the number says, and returns it */
+intptr_t fail_with(void *text);       /* -EINVAL with the text */
+
+/* A task; the test fails if there is none. The argument is a pointer, or a number. */
+knit_task *task_of(knit_coro *coro, const void *arg);
+knit_task *task_of_number(knit_coro *coro, intptr_t arg);
+
+int cancelling(void);                    /* knit_task_cancelling() of the running task */
+void log_errors(knit_task_group *group); /* as Python writes a list of them; ends the group */
 
 void log_text(void *arg);                        /* logs the string */
 void count_up(void *arg);                        /* adds 1 to the int */

@@ -174,7 +174,7 @@ Test(rules, r083_what_the_awaited_task_swallows_is_consumed)
 
 /* ---- when it comes too late, twice, again ------------------------------------------ */
 
-static intptr_t yield_and_return(void *arg)
+static intptr_t yield_once(void *arg)
 {
 	ticks(1);
 	return (intptr_t)arg;
@@ -195,7 +195,7 @@ CORO(cancel_after_wake_up)
 	knit_future_unref(future);
 
 	/* The same with a task. */
-	target = knit_create_task(yield_and_return, (void *)8);
+	target = knit_create_task(yield_once, (void *)8);
 	awaiter = knit_create_task(await_future, target);
 	ticks(2);
 	cr_assert(knit_task_done(target));

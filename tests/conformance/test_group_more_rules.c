@@ -11,33 +11,6 @@
 #define SPAWN(group, coro, ...) cr_assert_eq(knit_task_group_spawn(group, coro, __VA_ARGS__), 0)
 #define TEXT(literal)           ((void *)(uintptr_t)(literal))
 
-static int cancelling(void)
-{
-	return knit_task_cancelling(knit_current_task(NULL));
-}
-
-static void log_errors(knit_task_group *group)
-{
-	const char *text;
-	char list[512] = "";
-	size_t used = 0;
-	int code;
-
-	while ((code = knit_task_group_next_error(group, NULL, &text)) > 0) {
-		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s'%s'",
-		                         used ? ", " : "", repr_error(code, text));
-		cr_assert_lt(used, sizeof(list));
-	}
-	cr_assert_eq(code, 0);
-	trace("EG [%s]", list);
-	knit_task_group_done(group);
-}
-
-static intptr_t fail(void *text)
-{
-	return knit_raise(EINVAL, "%s", (const char *)text);
-}
-
 static intptr_t sleep_on(void *count)
 {
 	while (knit_sleep(KNIT_S) == -KNIT_ECANCELLED)
@@ -89,13 +62,13 @@ Test(rules, r159_repeated_cancellations_do_not_abandon_the_children)
 static intptr_t fail_when_cancelled(void *text)
 {
 	cr_assert_eq(knit_sleep(KNIT_FOREVER), -KNIT_ECANCELLED);
-	return fail(text);
+	return fail_with(text);
 }
 
 static intptr_t fail_soon(void *text)
 {
 	ticks(1);
-	return fail(text);
+	return fail_with(text);
 }
 
 CORO(nest)
@@ -155,7 +128,7 @@ CORO(swallow)
 	knit_task_group group;
 
 	ENTER(group);
-	SPAWN(&group, fail, TEXT("v"));
+	SPAWN(&group, fail_with, TEXT("v"));
 	cr_assert_eq(knit_sleep(KNIT_FOREVER), -KNIT_ECANCELLED);
 	ticks(3);
 	cr_assert_eq(knit_sleep(KNIT_S), 0);
@@ -295,7 +268,7 @@ CORO(count_objects)
 
 	for (int i = 0; i < 2; i++) {
 		ENTER(group);
-		SPAWN(&group, fail, TEXT("v"), .arg_free = count_arg);
+		SPAWN(&group, fail_with, TEXT("v"), .arg_free = count_arg);
 		cr_assert_eq(knit_task_group_exit(&group, 0), -KNIT_EGROUP);
 		knit_task_group_done(&group);
 		cr_assert_eq(args_freed, i + 1);
@@ -422,7 +395,7 @@ CORO(create_after_abort)
 	ENTER(group);
 	SPAWN(&group, create_when_cancelled, &group);
 	ticks(1);
-	SPAWN(&group, fail, TEXT("x"));
+	SPAWN(&group, fail_with, TEXT("x"));
 	cr_assert_eq(knit_task_group_exit(&group, 0), -KNIT_EGROUP);
 	trace("EG");
 	knit_task_group_done(&group);

@@ -8,44 +8,16 @@
 #define ENTER(group)            cr_assert_eq(knit_task_group_enter(&(group)), 0)
 #define SPAWN(group, coro, ...) cr_assert_eq(knit_task_group_spawn(group, coro, __VA_ARGS__), 0)
 
-static int cancelling(void)
-{
-	return knit_task_cancelling(knit_current_task(NULL));
-}
-
-/* Logs the errors as Python writes a list of them. */
-static void log_errors(knit_task_group *group)
-{
-	const char *text;
-	char list[512] = "";
-	size_t used = 0;
-	int code;
-
-	while ((code = knit_task_group_next_error(group, NULL, &text)) > 0) {
-		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s'%s'",
-		                         used ? ", " : "", repr_error(code, text));
-		cr_assert_lt(used, sizeof(list));
-	}
-	cr_assert_eq(code, 0);
-	trace("EG [%s]", list);
-	knit_task_group_done(group);
-}
-
-static intptr_t fail(void *text)
-{
-	return knit_raise(EINVAL, "%s", (const char *)text);
-}
-
 static intptr_t fail_soon(void *text)
 {
 	ticks(1);
-	return fail(text);
+	return fail_with(text);
 }
 
 static intptr_t fail_when_cancelled(void *text)
 {
 	cr_assert_eq(knit_sleep(KNIT_FOREVER), -KNIT_ECANCELLED);
-	return fail(text);
+	return fail_with(text);
 }
 
 #define TEXT(literal) ((void *)(uintptr_t)(literal))
@@ -111,7 +83,7 @@ CORO(create_at_the_wrong_time)
 	memset(&group, 0xa5, sizeof(group));
 	refused(&group, "the task group has not been entered");
 	ENTER(group);
-	SPAWN(&group, fail, TEXT("x"));
+	SPAWN(&group, fail_with, TEXT("x"));
 	cr_assert_eq(knit_sleep(KNIT_S), -KNIT_ECANCELLED);
 	refused(&group, "the task group is shutting down");
 	cr_assert_eq(knit_task_group_exit(&group, -KNIT_ECANCELLED), -KNIT_EGROUP);
@@ -211,7 +183,7 @@ CORO(count_passes)
 	ENTER(group);
 	SPAWN(&group, log_cancelled, TEXT("late"));
 	SPAWN(&group, log_cancelled, TEXT("later"));
-	SPAWN(&group, fail, TEXT("x"));
+	SPAWN(&group, fail_with, TEXT("x"));
 	cr_assert_eq(knit_sleep(KNIT_FOREVER), -KNIT_ECANCELLED);
 	trace("body cancelled after %d passes", passes - before);
 	cr_assert_eq(knit_task_group_exit(&group, -KNIT_ECANCELLED), -KNIT_EGROUP);
@@ -232,7 +204,7 @@ CORO(errors_in_order)
 
 	ENTER(group);
 	SPAWN(&group, fail_when_cancelled, TEXT("second"), .name = "b");
-	SPAWN(&group, fail, TEXT("first"), .name = "a");
+	SPAWN(&group, fail_with, TEXT("first"), .name = "a");
 	cr_assert_eq(knit_sleep(KNIT_FOREVER), -KNIT_ECANCELLED);
 	cr_assert_eq(knit_task_group_exit(&group, knit_raise(ENOENT, "body")), -KNIT_EGROUP);
 	cr_assert_eq(knit_task_group_next_error(&group, &name, &text), EINVAL);
@@ -307,7 +279,7 @@ CORO(keep_the_count)
 	cr_assert(knit_task_cancel(knit_current_task(NULL), NULL));
 	cr_assert_eq(knit_sleep(0), -KNIT_ECANCELLED);
 	ENTER(group);
-	SPAWN(&group, fail, TEXT("x"));
+	SPAWN(&group, fail_with, TEXT("x"));
 	cr_assert_eq(knit_sleep(KNIT_S), -KNIT_ECANCELLED);
 	cr_assert_eq(cancelling(), 2);
 	cr_assert_eq(knit_task_group_exit(&group, -KNIT_ECANCELLED), -KNIT_EGROUP);

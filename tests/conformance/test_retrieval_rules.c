@@ -4,11 +4,6 @@
 #include "common.h"
 #include <string.h>
 
-static intptr_t fail_with(void *text)
-{
-	return knit_raise(EINVAL, "%s", (const char *)text);
-}
-
 /* Ways to see the failure of a future that has failed. */
 static void by_result(knit_future *future)
 {

@@ -157,7 +157,7 @@ Test(rules, r257_a_loop_may_be_closed_while_other_threads_wake_it)
 
 /* ---- coroutines -------------------------------------------------------------------- */
 
-static intptr_t fail_with(void *text)
+static intptr_t fail_not_found(void *text)
 {
 	return knit_raise(ENOENT, "%s", (const char *)text);
 }
@@ -193,7 +193,7 @@ static void *call_from_thread(void *arg)
 	results->value = knit_concurrent_future_result(future, KNIT_FOREVER);
 	knit_concurrent_future_unref(future);
 
-	future = knit_run_coroutine_threadsafe(target, fail_with, (void *)"remote");
+	future = knit_run_coroutine_threadsafe(target, fail_not_found, (void *)"remote");
 	results->error = knit_concurrent_future_result(future, KNIT_FOREVER);
 	strncpy(results->error_text, knit_error_message(results->error),
 	        sizeof(results->error_text) - 1);

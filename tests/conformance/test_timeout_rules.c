@@ -6,11 +6,6 @@
 
 #define ENTER(timeout, delay) cr_assert_eq(knit_timeout_enter(&(timeout), (delay)), 0)
 
-static int cancelling(void)
-{
-	return knit_task_cancelling(knit_current_task(NULL));
-}
-
 static void cancel_me(const char *text)
 {
 	cr_assert(knit_task_cancel(knit_current_task(NULL), text));

@@ -3,31 +3,6 @@
 #include "common.h"
 #include "knit/wait.h"
 
-/* Yields as often as the argument says and returns it. */
-static intptr_t yield_and_return(void *arg)
-{
-	for (int i = 0; i < (int)(intptr_t)arg; i++) {
-		int r = knit_sleep(0);
-
-		if (r < 0)
-			return r;
-	}
-	return (intptr_t)arg;
-}
-
-static knit_task *task_of(knit_coro *coro, intptr_t arg)
-{
-	knit_task *task = knit_create_task(coro, (void *)arg);
-
-	cr_assert_not_null(task);
-	return task;
-}
-
-static intptr_t fail_now(void *arg)
-{
-	return knit_raise(EINVAL, "%s", (const char *)arg);
-}
-
 /* Fails once the future is done. */
 static intptr_t fail_after(void *future)
 {
@@ -40,7 +15,8 @@ static intptr_t fail_after(void *future)
 
 CORO(r107)
 {
-	knit_task *a = task_of(yield_and_return, 3), *b = task_of(yield_and_return, 1);
+	knit_task *a = task_of_number(yield_and_return, 3),
+	          *b = task_of_number(yield_and_return, 1);
 	intptr_t outcomes[3] = {0};
 
 	knit_task_ref(a);
@@ -101,12 +77,13 @@ CORO(r110)
 {
 	struct reports reports;
 	knit_future *gate = knit_future_new();
-	knit_task *sibling = task_of(fail_after, (intptr_t)gate);
+	knit_task *sibling = task_of_number(fail_after, (intptr_t)gate);
 	intptr_t outcomes[2] = {7, 7}, r;
 
 	watch_reports(&reports);
-	r = knit_gather((knit_task *[]){knit_task_ref(sibling), task_of(fail_now, (intptr_t) "x")},
-	                2, outcomes);
+	r = knit_gather(
+	        (knit_task *[]){knit_task_ref(sibling), task_of_number(fail_with, (intptr_t) "x")},
+	        2, outcomes);
 	trace("%s %s", repr(r), yes(knit_task_done(sibling)));
 	knit_future_set_result(gate, 1);
 	ticks(4);
@@ -127,7 +104,7 @@ Test(rules, r110_the_first_error_comes_at_once_and_later_ones_are_silent)
 
 CORO(r111)
 {
-	knit_task *a = task_of(sleep_forever, 0), *b = task_of(yield_and_return, 3);
+	knit_task *a = task_of_number(sleep_forever, 0), *b = task_of_number(yield_and_return, 3);
 	knit_future *both = knit_gather_future((knit_task *[]){a, knit_task_ref(b)}, 2, NULL);
 
 	ticks(1);
@@ -147,8 +124,9 @@ Test(rules, r111_a_cancelled_child_fails_the_gather_which_is_not_cancelled)
 
 CORO(r112)
 {
-	knit_task *a = task_of(sleep_forever, 0);
-	knit_task *b = task_of(fail_now, (intptr_t) "x"), *c = task_of(yield_and_return, 2);
+	knit_task *a = task_of_number(sleep_forever, 0);
+	knit_task *b = task_of_number(fail_with, (intptr_t) "x"),
+	          *c = task_of_number(yield_and_return, 2);
 	intptr_t outcomes[3];
 
 	knit_task_cancel(a, NULL);
@@ -168,7 +146,7 @@ Test(rules, r112_return_exceptions_puts_errors_and_cancellations_among_the_outco
 
 CORO(r113)
 {
-	knit_task *a = task_of(sleep_forever, 0), *b = task_of(sleep_forever, 0);
+	knit_task *a = task_of_number(sleep_forever, 0), *b = task_of_number(sleep_forever, 0);
 	knit_future *c = knit_future_new(), *all;
 
 	knit_task_ref(a);
@@ -202,7 +180,8 @@ static intptr_t clean_up_slowly(void *name)
 
 static intptr_t gather_two(void *return_exceptions)
 {
-	knit_task *a = task_of(sleep_forever, 0), *b = task_of(clean_up_slowly, (intptr_t) "B");
+	knit_task *a = task_of_number(sleep_forever, 0),
+	          *b = task_of_number(clean_up_slowly, (intptr_t) "B");
 	intptr_t outcomes[2] = {7, 7}, r;
 
 	r = knit_gather((knit_task *[]){a, b}, 2, outcomes,
@@ -214,7 +193,7 @@ static intptr_t gather_two(void *return_exceptions)
 
 static void cancel_gather_of_two(bool return_exceptions)
 {
-	knit_task *parent = task_of(gather_two, return_exceptions);
+	knit_task *parent = task_of_number(gather_two, return_exceptions);
 
 	ticks(2);
 	knit_task_cancel(parent, NULL);
@@ -251,7 +230,7 @@ CORO(r115_values)
 {
 	knit_task *tasks[2] = {
 	        knit_create_task(return_arg, (void *)5, .result_free = count_result),
-	        task_of(sleep_forever, 0),
+	        task_of_number(sleep_forever, 0),
 	};
 	knit_future *all;
 
@@ -290,10 +269,10 @@ Test(rules, r116_a_gather_whose_children_are_all_done_refuses_to_be_cancelled)
 
 CORO(r117)
 {
-	knit_task *survivor = task_of(yield_and_return, 4);
+	knit_task *survivor = task_of_number(yield_and_return, 4);
 	knit_future *both = knit_gather_future(
-	        (knit_task *[]){task_of(fail_now, (intptr_t) "x"), knit_task_ref(survivor)}, 2,
-	        NULL);
+	        (knit_task *[]){task_of_number(fail_with, (intptr_t) "x"), knit_task_ref(survivor)},
+	        2, NULL);
 
 	trace("%s", repr(knit_await(knit_future_ref(both))));
 	trace("%s %d", yes(knit_future_cancel(both, NULL)), knit_task_cancelling(survivor));

@@ -5,32 +5,13 @@
 #include "knit/wait.h"
 #include "task/task.h"
 
-static intptr_t yield_and_return(void *arg)
-{
-	for (int i = 0; i < (int)(intptr_t)arg; i++) {
-		int r = knit_sleep(0);
-
-		if (r < 0)
-			return r;
-	}
-	return (intptr_t)arg;
-}
-
-static knit_task *task_of(knit_coro *coro, intptr_t arg)
-{
-	knit_task *task = knit_create_task(coro, (void *)arg);
-
-	cr_assert_not_null(task);
-	return task;
-}
-
 /* ---- 76 ------------------------------------------------------------------------------ */
 
 CORO(r076)
 {
 	knit_loop *other = loop_new();
 	knit_task *foreign = knit_loop_create_task(other, return_arg, NULL);
-	knit_task *own = task_of(return_arg, 1);
+	knit_task *own = task_of_number(return_arg, 1);
 
 	cr_assert_eq(knit_ensure_future(own), own);
 	cr_assert_null(knit_ensure_future(foreign));
@@ -55,7 +36,7 @@ Test(rules, r076_ensure_future_returns_a_future_unchanged)
 
 CORO(r118)
 {
-	knit_task *a = task_of(yield_and_return, 1), *b = task_of(sleep_forever, 0);
+	knit_task *a = task_of_number(yield_and_return, 1), *b = task_of_number(sleep_forever, 0);
 	knit_task *both[] = {a, b, a};
 
 	cr_assert_eq(knit_wait(both, 3, KNIT_S, KNIT_ALL_COMPLETED), 1, "a time-out is no error");
@@ -135,7 +116,8 @@ static intptr_t wait_for_all(void *task)
 
 CORO(r121)
 {
-	knit_task *b = task_of(yield_and_return, 8), *waiter = task_of(wait_for_all, (intptr_t)b);
+	knit_task *b = task_of_number(yield_and_return, 8),
+	          *waiter = task_of_number(wait_for_all, (intptr_t)b);
 
 	ticks(2);
 	cr_assert(!kn_list_empty(&b->waiters));
@@ -189,7 +171,7 @@ static intptr_t clean_up(void *instead)
 
 CORO(r123)
 {
-	knit_task *task = task_of(clean_up, 0);
+	knit_task *task = task_of_number(clean_up, 0);
 
 	knit_task_ref(task);
 	cr_assert_eq(knit_wait_for(task, KNIT_S), -ETIMEDOUT);
@@ -207,8 +189,8 @@ Test(rules, r123_wait_for_waits_until_what_it_cancelled_is_done)
 
 CORO(r124)
 {
-	cr_assert_eq(knit_wait_for(task_of(clean_up, 42), KNIT_S), 42);
-	cr_assert_eq(knit_wait_for(task_of(clean_up, -EIO), KNIT_S), -EIO);
+	cr_assert_eq(knit_wait_for(task_of_number(clean_up, 42), KNIT_S), 42);
+	cr_assert_eq(knit_wait_for(task_of_number(clean_up, -EIO), KNIT_S), -EIO);
 	return 0;
 }
 
@@ -226,11 +208,11 @@ static intptr_t log_start(void *arg)
 CORO(r125)
 {
 	knit_future *done = knit_future_new();
-	knit_task *started = task_of(clean_up, 5);
+	knit_task *started = task_of_number(clean_up, 5);
 
 	knit_future_set_result(done, 3);
 	trace("%s", repr(knit_wait_for(done, -1)));
-	trace("%s", repr(knit_wait_for(task_of(log_start, 1), 0)));
+	trace("%s", repr(knit_wait_for(task_of_number(log_start, 1), 0)));
 	ticks(1);
 	trace("%s", repr(knit_wait_for(started, -KNIT_S)));
 	return 0;
@@ -249,7 +231,8 @@ static intptr_t wait_for_task(void *task)
 
 CORO(r126)
 {
-	knit_task *inner = task_of(clean_up, 0), *outer = task_of(wait_for_task, (intptr_t)inner);
+	knit_task *inner = task_of_number(clean_up, 0),
+	          *outer = task_of_number(wait_for_task, (intptr_t)inner);
 
 	ticks(2);
 	knit_task_cancel(outer, "m");
@@ -270,7 +253,7 @@ Test(rules, r126_cancelling_wait_for_cancels_and_awaits_the_inner_one)
 CORO(r127)
 {
 	knit_future *future = knit_future_new(.result_free = count_result);
-	knit_task *outer = task_of(wait_for_task, (intptr_t)future);
+	knit_task *outer = task_of_number(wait_for_task, (intptr_t)future);
 
 	ticks(1);
 	knit_future_set_result(future, 9);

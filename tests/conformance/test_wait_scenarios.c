@@ -4,14 +4,6 @@
 #include "knit/timeout.h"
 #include "knit/wait.h"
 
-static knit_task *task_of(knit_coro *coro, const void *arg)
-{
-	knit_task *task = knit_create_task(coro, (void *)(uintptr_t)arg);
-
-	cr_assert_not_null(task);
-	return task;
-}
-
 static const char *text_of(intptr_t outcome)
 {
 	return knit_is_error(outcome) ? repr(outcome) : (const char *)knit_pointer(outcome);

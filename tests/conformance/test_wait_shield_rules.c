@@ -4,14 +4,6 @@
 #include "knit/timeout.h"
 #include "knit/wait.h"
 
-static knit_task *task_of(knit_coro *coro, const void *arg)
-{
-	knit_task *task = knit_create_task(coro, (void *)(uintptr_t)arg);
-
-	cr_assert_not_null(task);
-	return task;
-}
-
 static intptr_t await_shield(void *inner)
 {
 	return knit_await(knit_shield(inner));

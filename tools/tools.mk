@@ -3,6 +3,7 @@
 include $(top_srcdir)/tools/bench/bench.mk
 include $(top_srcdir)/tools/echo/echo.mk
 include $(top_srcdir)/tools/load/load.mk
+include $(top_srcdir)/tools/peers/peers.mk
 
 # Needs no knit: it puts load on servers of any kind.
 noinst_PROGRAMS += tools/knit-load

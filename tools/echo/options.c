@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* options.c - the command line of knit-echo: how many loops, on which CPUs, at which address. */
 #include "options.h"
+#include "http.h"
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>
@@ -12,12 +13,14 @@
 static const char usage[] =
         "usage: knit-echo [options]\n"
         "Serves TCP echo: a loop per thread, a thread per CPU, a task per connection.\n"
+        "With --http it answers every HTTP request with a greeting instead.\n"
         "\n"
         "  -l, --loops N         loops, one thread each (default: one for each allowed CPU)\n"
         "  -c, --cpus LIST       CPUs for the loops, such as 0-3,8 (default: the allowed ones)\n"
         "  -p, --port PORT       port; 0 lets the kernel pick one (default: 0)\n"
         "  -H, --host HOST       address to listen on (default: 127.0.0.1)\n"
         "  -m, --message-size N  bytes of the buffer of a connection (default: 16384)\n"
+        "  -w, --http            HTTP/1.1 with keep-alive and pipelining, not echo\n"
         "  -s, --stats           print what each loop did, at the end\n"
         "  -h, --help            this text\n"
         "\n"
@@ -139,6 +142,7 @@ int options_parse(struct options *options, int argc, char **argv)
 	        {"port", required_argument, NULL, 'p'},
 	        {"host", required_argument, NULL, 'H'},
 	        {"message-size", required_argument, NULL, 'm'},
+	        {"http", no_argument, NULL, 'w'},
 	        {"stats", no_argument, NULL, 's'},
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
@@ -151,7 +155,7 @@ int options_parse(struct options *options, int argc, char **argv)
 
 	*options = (struct options){.message_size = 16384};
 	CPU_ZERO(&wanted);
-	while ((c = getopt_long(argc, argv, "l:c:p:H:m:sh", names, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "l:c:p:H:m:wsh", names, NULL)) != -1) {
 		switch (c) {
 		case 'l':
 			value = number("--loops", optarg, 1, 1024);
@@ -172,6 +176,9 @@ int options_parse(struct options *options, int argc, char **argv)
 			value = number("--message-size", optarg, 1, 1 << 24);
 			options->message_size = (size_t)value;
 			break;
+		case 'w':
+			options->http = true;
+			break;
 		case 's':
 			options->stats = true;
 			break;
@@ -189,6 +196,8 @@ int options_parse(struct options *options, int argc, char **argv)
 		fprintf(stderr, "knit-echo: unexpected argument '%s'\n", argv[optind]);
 		return -1;
 	}
+	if (options->http && options->message_size < HTTP_BUFFER_MIN)
+		options->message_size = HTTP_BUFFER_MIN;
 	if (resolve(options, host, port) < 0)
 		return -1;
 	return assign_cpus(options, &wanted, asked);

@@ -13,6 +13,7 @@ struct options {
 	struct sockaddr_storage address;
 	socklen_t address_length;
 	size_t message_size; /* bytes of a connection's buffer */
+	bool http;           /* answer HTTP instead of echoing */
 	bool stats;          /* print the loops' counters at the end */
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* server.c - the echo server of one loop: a task that accepts, and a task per connection.
+/* server.c - the server of one loop, echo or HTTP: a task that accepts, and a task per connection.
  *
  * To stop, accepting is cancelled and each connection's reading side is shut down: what the
  * kernel has received is still echoed, then recv says end of stream and the task ends by itself.
  * To hurry, the tasks are cancelled. */
 #include "server.h"
+#include "http.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -51,13 +52,11 @@ static bool is_peer_gone(intptr_t outcome)
 	       outcome == -ENOTCONN || knit_is_cancelled(outcome);
 }
 
-static intptr_t serve(void *arg)
+static intptr_t echo(struct connection *connection)
 {
-	struct connection *connection = arg;
 	struct server *server = connection->server;
 	intptr_t n, sent = 0;
 
-	connection->task = knit_current_task(NULL);
 	while ((n = knit_sock_recv(connection->fd, connection->buffer,
 	                           server->options->message_size)) > 0) {
 		sent = knit_sock_sendall(connection->fd, connection->buffer, (size_t)n);
@@ -65,7 +64,19 @@ static intptr_t serve(void *arg)
 			break;
 		server->bytes += (unsigned long)n;
 	}
-	n = n > 0 ? sent : n;
+	return n > 0 ? sent : n;
+}
+
+static intptr_t serve(void *arg)
+{
+	struct connection *connection = arg;
+	struct server *server = connection->server;
+	intptr_t n;
+
+	connection->task = knit_current_task(NULL);
+	n = server->options->http ? http_serve(connection->fd, connection->buffer,
+	                                       server->options->message_size, &server->bytes)
+	                          : echo(connection);
 	return n >= 0 || is_peer_gone(n) ? 0 : n;
 }
 

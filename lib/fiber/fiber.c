@@ -118,7 +118,7 @@ void kn_fiber_init(struct kn_fiber *fiber, struct kn_stack *stack, kn_fiber_entr
 	fiber->stack = stack;
 	fiber->sp = kn_context_make(stack->high, fiber_main, entry, arg);
 #if KN_ASAN
-	fiber->asan_bottom = stack->low;
+	fiber->asan_bottom = kn_stack_low(stack);
 	fiber->asan_size = kn_stack_size(stack);
 #endif
 #if KN_TSAN

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fiber/stack_annotate.h"
@@ -29,7 +30,16 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
+/* Stands for the calling process where a call asks for a descriptor. */
+#ifndef PIDFD_SELF
+#define PIDFD_SELF (-10001)
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440 /* the same on all machines */
+#endif
+
 #define CANARY_SIZE 256
+#define GUARDS_MAX  32
 
 /* ---- MADV_GUARD_INSTALL --------------------------------------------------------- */
 
@@ -57,7 +67,7 @@ static int probe_install(void)
 	return state;
 }
 
-static bool protect_install(char *page, size_t size)
+static bool can_install(void)
 {
 	int state = atomic_load_explicit(&install_state, memory_order_relaxed);
 
@@ -66,7 +76,37 @@ static bool protect_install(char *page, size_t size)
 		state = probe_install();
 		atomic_store_explicit(&install_state, state, memory_order_relaxed);
 	}
-	return state == WORKS && madvise(page, size, MADV_GUARD_INSTALL) == 0;
+	return state == WORKS;
+}
+
+static bool protect_install(char *page, size_t size)
+{
+	return can_install() && madvise(page, size, MADV_GUARD_INSTALL) == 0;
+}
+
+/* The process may advise itself about many ranges at once since Linux 6.13, and name itself without
+ * a descriptor since 6.15. Where that is refused, by an older kernel or by a filter for system
+ * calls, it is not asked again. */
+size_t kn_guard_install_many(char *page, size_t size, size_t stride, size_t count)
+{
+	static _Atomic bool refused;
+	struct iovec ranges[GUARDS_MAX];
+	long r;
+
+	/* valgrind does not know the call. */
+	if (atomic_load_explicit(&refused, memory_order_relaxed) || kn_stack_watched() ||
+	    !can_install())
+		return 0;
+	if (count > GUARDS_MAX)
+		count = GUARDS_MAX;
+	for (size_t i = 0; i < count; i++)
+		ranges[i] = (struct iovec){.iov_base = page + i * stride, .iov_len = size};
+	r = syscall(SYS_process_madvise, PIDFD_SELF, ranges, count, MADV_GUARD_INSTALL, 0);
+	if (r < (long)size) {
+		atomic_store_explicit(&refused, true, memory_order_relaxed);
+		return 0;
+	}
+	return (size_t)r / size;
 }
 
 /* ---- mprotect ------------------------------------------------------------------- */

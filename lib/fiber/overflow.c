@@ -68,7 +68,7 @@ void kn_overflow_describe(const struct kn_stack *stack, char *line, size_t size)
 		at = append(at, end, "a task without a name");
 	}
 	at = append(at, end, ": limit ");
-	at = append_number(at, end, stack->slab->slot_size);
+	at = append_number(at, end, kn_stack_slab_of(stack)->slot_size);
 	at = append(at, end, " bytes; give it more with .stack_size");
 	*at = '\0';
 	for (at = line; *at; at++)
@@ -122,7 +122,8 @@ static bool is_overflow(const struct kn_stack *stack, const siginfo_t *info)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	/* A code of 0 or less is a signal that somebody sent: it has no address. */
-	return stack && info->si_code > 0 && address < stack->low && address >= stack->low - page;
+	return stack && info->si_code > 0 && address < kn_stack_low(stack) &&
+	       address >= kn_stack_low(stack) - page;
 }
 
 static void handle_fault(int number, siginfo_t *info, void *context)

@@ -23,16 +23,21 @@ enum kn_guard {
 	                    * kn_stack_put() and where kn_stack_intact() is called */
 };
 
-/* One stack. Lives in an array beside its slab, not on the stack's own pages. */
+/* One stack. Lives in an array of its slab, not on the stack's own pages; a million of them
+ * do, so what can be derived is not kept. */
 struct kn_stack {
-	char *low;  /* lowest usable byte, above the guard; at the start of a page */
 	char *high; /* one past the highest usable byte: page top less the colour shift */
-	struct kn_stack_slab *slab; /* borrowed: outlives its stacks */
-	void *tsan_fiber;     /* owned: ThreadSanitizer's view of what runs here; kept for reuse */
+#ifdef HAVE_VALGRIND_MEMCHECK_H
 	unsigned valgrind_id; /* of the registration of [low, high) */
-	uint8_t guard;        /* enum kn_guard: what protects this one; 0 before its first use */
-	bool out;             /* handed out */
-	bool painted;         /* was filled with the pattern when it was handed out */
+#endif
+	uint16_t touched;  /* pages that were once in use, as far as was seen: stack_usage.c */
+	uint8_t index;     /* in its slab */
+	uint8_t guard : 2; /* enum kn_guard: what protects this one; 0 before its first use */
+	bool out : 1;      /* handed out */
+	bool painted : 1;  /* was filled with the pattern when it was handed out */
+#if KN_TSAN
+	void *tsan_fiber; /* owned: ThreadSanitizer's view of what runs here; kept for reuse */
+#endif
 };
 
 struct kn_stack_pool;
@@ -67,10 +72,13 @@ bool kn_stack_pool_trim(struct kn_stack_pool *pool, bool all);
  * Includes what earlier tasks on this stack touched unless painted. */
 size_t kn_stack_high_water(const struct kn_stack *stack);
 
+/* Its lowest usable byte, above the guard; at the start of a page. */
+char *kn_stack_low(const struct kn_stack *stack);
+
 /* Usable bytes. */
 static inline size_t kn_stack_size(const struct kn_stack *stack)
 {
-	return (size_t)(stack->high - stack->low);
+	return (size_t)(stack->high - kn_stack_low(stack));
 }
 
 /* False if the canary of @stack is gone. Always true with a guard page. */

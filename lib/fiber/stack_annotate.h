@@ -45,7 +45,7 @@ static inline bool kn_stack_watched(void)
 static inline void kn_stack_annotate_new(struct kn_stack *stack)
 {
 #ifdef HAVE_VALGRIND_MEMCHECK_H
-	stack->valgrind_id = VALGRIND_STACK_REGISTER(stack->low, stack->high);
+	stack->valgrind_id = VALGRIND_STACK_REGISTER(kn_stack_low(stack), stack->high);
 #endif
 	(void)stack;
 }
@@ -54,7 +54,7 @@ static inline void kn_stack_annotate_new(struct kn_stack *stack)
 static inline void kn_stack_annotate_end(struct kn_stack *stack)
 {
 #if KN_ASAN
-	__asan_unpoison_memory_region(stack->low, kn_stack_size(stack));
+	__asan_unpoison_memory_region(kn_stack_low(stack), kn_stack_size(stack));
 #endif
 #if KN_TSAN
 	if (stack->tsan_fiber)
@@ -69,10 +69,10 @@ static inline void kn_stack_annotate_end(struct kn_stack *stack)
 static inline void kn_stack_annotate_get(struct kn_stack *stack)
 {
 #if KN_ASAN
-	__asan_unpoison_memory_region(stack->low, kn_stack_size(stack));
+	__asan_unpoison_memory_region(kn_stack_low(stack), kn_stack_size(stack));
 #endif
 #ifdef HAVE_VALGRIND_MEMCHECK_H
-	VALGRIND_MAKE_MEM_UNDEFINED(stack->low, kn_stack_size(stack));
+	VALGRIND_MAKE_MEM_UNDEFINED(kn_stack_low(stack), kn_stack_size(stack));
 #endif
 	(void)stack;
 }
@@ -80,10 +80,10 @@ static inline void kn_stack_annotate_get(struct kn_stack *stack)
 static inline void kn_stack_annotate_put(struct kn_stack *stack)
 {
 #if KN_ASAN
-	__asan_poison_memory_region(stack->low, kn_stack_size(stack));
+	__asan_poison_memory_region(kn_stack_low(stack), kn_stack_size(stack));
 #endif
 #ifdef HAVE_VALGRIND_MEMCHECK_H
-	VALGRIND_MAKE_MEM_NOACCESS(stack->low, kn_stack_size(stack));
+	VALGRIND_MAKE_MEM_NOACCESS(kn_stack_low(stack), kn_stack_size(stack));
 #endif
 	(void)stack;
 }

@@ -130,8 +130,8 @@ static struct kn_stack *make_stack(struct kn_stack_pool *pool, unsigned number)
 		return NULL;
 	if (!class->slab && !add_slab(pool, number))
 		return NULL;
-	stack = kn_stack_slab_take(class->slab, pool->guard,
-	                           pool->colour++ % COLOURS * COLOUR_STEP);
+	stack = kn_stack_slab_take(class->slab, pool->guard, pool->colour++ % COLOURS * COLOUR_STEP,
+	                           class->made);
 	if (class->slab->used == class->slab->count)
 		class->slab = NULL;
 	class->made++;
@@ -195,7 +195,6 @@ struct kn_stack *kn_stack_get(struct kn_stack_pool *pool, size_t size)
 			return NULL;
 	}
 	stack->out = true;
-	stack->slab->out++;
 	pool->stats.out++;
 	if (kn_unlikely(pool->watched))
 		kn_stack_annotate_get(stack);
@@ -214,7 +213,7 @@ KN_COLD KN_NORETURN static void report_damage(const struct kn_stack *stack)
 
 void kn_stack_put(struct kn_stack_pool *pool, struct kn_stack *stack)
 {
-	struct kn_stack_slab *slab = stack->slab;
+	struct kn_stack_slab *slab = kn_stack_slab_of(stack);
 	struct size_class *class = &pool->classes[slab->size_class];
 
 	kn_assert(slab->pool == pool);
@@ -224,7 +223,7 @@ void kn_stack_put(struct kn_stack_pool *pool, struct kn_stack *stack)
 	if (kn_unlikely(pool->watched))
 		kn_stack_annotate_put(stack);
 	stack->out = false;
-	slab->out--;
+	stack->touched = 0;
 	pool->stats.out--;
 	class->free[class->free_count++] = stack;
 }
@@ -253,16 +252,16 @@ static void class_give_back(struct size_class *class, size_t count)
 	page = (size_t)sysconf(_SC_PAGESIZE);
 	for (; count; count--) {
 		const struct kn_stack *stack = class->free[class->clean++];
-		char *stack_end = kn_stack_slot_end(stack);
+		char *stack_low = kn_stack_low(stack), *stack_end = kn_stack_slot_end(stack);
 
-		if (low && stack->low == end + page) {
+		if (low && stack_low == end + page) {
 			end = stack_end;
 		} else if (low && stack_end + page == low) {
-			low = stack->low;
+			low = stack_low;
 		} else {
 			if (low)
 				give_back(low, end);
-			low = stack->low;
+			low = stack_low;
 			end = stack_end;
 		}
 	}

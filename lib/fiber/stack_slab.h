@@ -11,13 +11,21 @@ struct kn_stack_slab {
 	char *base;                 /* of the mapping: count * slot_size bytes */
 	size_t slot_size;
 	unsigned size_class;
-	unsigned count; /* stacks in it */
-	unsigned used;  /* of those, the first so many were handed out at least once */
-	unsigned out;   /* handed out now */
+	unsigned count;   /* stacks in it */
+	unsigned used;    /* of those, the first so many were handed out at least once */
+	unsigned guarded; /* of those, the first so many have a guard already */
 	struct kn_stack stacks[];
 };
 
-/* Maps a slab of about @count stacks, less if that is too much for the address space.
+static inline struct kn_stack_slab *kn_stack_slab_of(const struct kn_stack *stack)
+{
+	const struct kn_stack *first = stack - stack->index;
+
+	return (struct kn_stack_slab *)((char *)(uintptr_t)first -
+	                                offsetof(struct kn_stack_slab, stacks));
+}
+
+/* Maps a slab of about @count stacks (at most 256), less if that is too much for the address space.
  * NULL if not even one is to be had. */
 struct kn_stack_slab *kn_stack_slab_new(size_t slot_size, unsigned count);
 
@@ -25,8 +33,11 @@ struct kn_stack_slab *kn_stack_slab_new(size_t slot_size, unsigned count);
 void kn_stack_slab_free(struct kn_stack_slab *slab);
 
 /* The next stack that was never handed out, with a guard of the kind @guard or of the next
- * best. Its top lies @shift bytes lower than it could. There must be one. */
-struct kn_stack *kn_stack_slab_take(struct kn_stack_slab *slab, enum kn_guard guard, size_t shift);
+ * best. Its top lies @shift bytes lower than it could. There must be one. @made stacks of its
+ * size exist: guards are put up for as many more at once, so that few stacks get few, and many
+ * get theirs with few system calls. */
+struct kn_stack *kn_stack_slab_take(struct kn_stack_slab *slab, enum kn_guard guard, size_t shift,
+                                    size_t made);
 
 /* The end of the stack's slot: above it the next one begins. */
 char *kn_stack_slot_end(const struct kn_stack *stack);

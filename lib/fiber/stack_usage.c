@@ -27,14 +27,14 @@
 
 void kn_stack_paint(struct kn_stack *stack)
 {
-	memset(stack->low, PAINT, kn_stack_size(stack));
+	memset(kn_stack_low(stack), PAINT, kn_stack_size(stack));
 	stack->painted = true;
 }
 
 /* Meets the locals of suspended functions, between their red zones. */
 KN_NO_SANITIZE static const char *lowest_unpainted(const struct kn_stack *stack)
 {
-	const volatile char *byte = stack->low;
+	const volatile char *byte = kn_stack_low(stack);
 
 	kn_stack_annotate_peek(true);
 	while (byte < stack->high && *byte == (char)PAINT)
@@ -74,7 +74,7 @@ static const char *lowest_touched_page(const struct kn_stack *stack)
 	const char *found = NULL;
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
-	for (char *low = stack->low; !found && low < stack->high; low += CHUNK * page) {
+	for (char *low = kn_stack_low(stack); !found && low < stack->high; low += CHUNK * page) {
 		size_t count = ((size_t)(stack->high - low) + page - 1) / page;
 		bool touched[CHUNK];
 

@@ -77,7 +77,7 @@ Test(stack_guard, mprotect_guard_stops_an_overflow)
 /* What an overflow would do, without the crash that it may be in the end. */
 static void damage(struct coroutine *co)
 {
-	memset(co->fiber.stack->low - 64, 0xff, 64);
+	memset(kn_stack_low(co->fiber.stack) - 64, 0xff, 64);
 }
 
 static void run_into_canary(void *arg)
@@ -107,12 +107,12 @@ Test(stack_guard, one_damaged_byte_is_seen)
 	cr_assert_not_null(stack);
 	cr_expect_eq(stack->guard, KN_GUARD_CANARY);
 	cr_expect(kn_stack_intact(stack));
-	memset(stack->low, 0xff, 4096);
+	memset(kn_stack_low(stack), 0xff, 4096);
 	cr_expect(kn_stack_intact(stack), "the lowest usable bytes are no canary");
 	for (int i = 1; i <= 256; i += 51) {
-		stack->low[-i] = 1;
+		kn_stack_low(stack)[-i] = 1;
 		cr_expect_not(kn_stack_intact(stack), "byte %d", i);
-		stack->low[-i] = 0;
+		kn_stack_low(stack)[-i] = 0;
 	}
 	kn_stack_put(pool, stack);
 	kn_stack_pool_free(pool);
@@ -296,7 +296,7 @@ Test(stack_guard, an_idle_stack_costs_one_page)
 	/* Emulators keep the advice to themselves. */
 	if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) == 0 &&
 	    !test_scale(0, 0, 0, 1))
-		cr_expect(memory_has_flag(stacks[0]->low, " nh"));
+		cr_expect(memory_has_flag(kn_stack_low(stacks[0]), " nh"));
 	put_many(pool, stacks, count);
 	kn_stack_pool_free(pool);
 }

@@ -77,7 +77,7 @@ Test(stack_pool, sizes_are_rounded_up_to_a_power_of_two, .init = set_up, .fini =
 		cr_expect_leq(kn_stack_size(stack), want - page_size());
 		cr_expect_gt(kn_stack_size(stack), want - page_size() - page_size() / 2);
 		touch(stack, 1);
-		*(volatile char *)stack->low = 1;
+		*(volatile char *)kn_stack_low(stack) = 1;
 		kn_stack_put(pool, stack);
 		cr_expect_eq(get(want), stack, "the same class");
 		kn_stack_put(pool, stack);
@@ -111,7 +111,7 @@ Test(stack_pool, stacks_do_not_overlap_and_tops_are_coloured, .init = set_up, .f
 
 		stacks[i] = get(0);
 		shift = (size_t) - (uintptr_t)stacks[i]->high % page_size();
-		cr_expect_eq((uintptr_t)stacks[i]->low % page_size(), 0);
+		cr_expect_eq((uintptr_t)kn_stack_low(stacks[i]) % page_size(), 0);
 		cr_expect_eq(shift % 64, 0);
 		cr_expect_lt(shift, page_size() / 2, "stack %d", i);
 		if (shift / 64 < 64 && !seen[shift / 64]) {
@@ -123,8 +123,8 @@ Test(stack_pool, stacks_do_not_overlap_and_tops_are_coloured, .init = set_up, .f
 	for (int i = 0; i < COUNT; i++) {
 		/* The guard below belongs to the stack too. */
 		for (int j = 0; j < i; j++)
-			cr_assert(stacks[i]->high <= stacks[j]->low - page_size() ||
-			          stacks[j]->high <= stacks[i]->low - page_size());
+			cr_assert(stacks[i]->high <= kn_stack_low(stacks[j]) - page_size() ||
+			          stacks[j]->high <= kn_stack_low(stacks[i]) - page_size());
 		kn_stack_put(pool, stacks[i]);
 	}
 }
@@ -271,9 +271,9 @@ Test(stack_pool, slabs_of_abandoned_stacks_stay_mapped)
 
 	pool = kn_stack_pool_new(65536, false, KN_GUARD_BEST);
 	cr_assert_not_null(pool);
-	kept = get(0)->low;
+	kept = kn_stack_low(get(0));
 	struct kn_stack *other = get(131072);
-	gone = other->low;
+	gone = kn_stack_low(other);
 	kn_stack_put(pool, other);
 	kn_stack_pool_free(pool);
 	cr_expect_eq(mincore(kept, page, &in_memory), 0, "somebody may still write there");
@@ -439,7 +439,7 @@ Test(stack_pool, guards_survive_trimming, .init = set_up, .fini = tear_down)
 		/* The kernel cannot read there: write(2) says EFAULT. */
 		int ends[2];
 		cr_assert_eq(pipe(ends), 0);
-		cr_expect_eq(write(ends[1], stacks[i]->low - 1, 1), -1, "stack %d", i);
+		cr_expect_eq(write(ends[1], kn_stack_low(stacks[i]) - 1, 1), -1, "stack %d", i);
 		close(ends[0]);
 		close(ends[1]);
 	}

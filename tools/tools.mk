@@ -14,7 +14,7 @@ if ENGINE
 noinst_PROGRAMS += tools/knit-bench
 endif
 tools_knit_bench_SOURCES = $(bench_sources)
-tools_knit_bench_LDADD = libknit.la $(URING_LIBS)
+tools_knit_bench_LDADD = libknit.la $(URING_LIBS) -lm
 tools_knit_bench_LDFLAGS = $(AM_LDFLAGS) -no-install
 
 if ENGINE

@@ -8,7 +8,63 @@
 #include <unistd.h>
 #include "bench.h"
 
+struct bench_counts bench_counts = {
+        .switches = 10000000,
+        .spawns = 1000000,
+        .batch = 100000,
+        .timers = 1000000,
+        .timer_ms = 1000,
+        .cancels = 1000,
+        .soons = 10000000,
+        .posts = 5000000,
+        .items = 5000000,
+        .curve = 1000000,
+        .ping_ns = UINT64_C(1000000000),
+};
+
+static long divisor = 1;
+static const char *skip_reason = "";
+static double noted_rate;
 static cpu_set_t allowed;
+
+long bench_divided(long count)
+{
+	return count > divisor ? count / divisor : 1;
+}
+
+void bench_divide(long by)
+{
+	struct bench_counts *counts = &bench_counts;
+	long *each[] = {&counts->switches, &counts->spawns,  &counts->batch, &counts->timers,
+	                &counts->timer_ms, &counts->cancels, &counts->soons, &counts->posts,
+	                &counts->items,    &counts->curve};
+
+	divisor = by;
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++)
+		*each[i] = bench_divided(*each[i]);
+	counts->ping_ns /= (uint64_t)by;
+}
+
+int bench_skip(const char *reason)
+{
+	skip_reason = reason;
+	return BENCH_SKIPPED;
+}
+
+const char *bench_skip_reason(void)
+{
+	return skip_reason;
+}
+
+void bench_note_rate(double rate)
+{
+	noted_rate = rate;
+}
+
+double bench_rate(void)
+{
+	return noted_rate;
+}
 
 void bench_remember_cpus(void)
 {

@@ -11,21 +11,28 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Loop counts, the same for knit and for the references. */
-enum {
-	BENCH_SWITCHES = 10000000, /* W1 */
-	BENCH_SPAWNS = 1000000,    /* W2 */
-	BENCH_BATCH = 100000,      /* W2b */
-	BENCH_TIMERS = 1000000,    /* W4 */
-	BENCH_TIMER_MS_MAX = 1000, /* W4: deadlines of 1 .. this */
-	BENCH_SOONS = 10000000,    /* W5 */
-	BENCH_POSTS = 5000000,     /* W6b */
-	BENCH_ITEMS = 5000000,     /* W7 */
+/* How often the loops go round, the same for knit and for the references; bench_divide() makes
+ * them smaller. Rows copy what they need before they read the clock. */
+struct bench_counts {
+	long switches;    /* W1 */
+	long spawns;      /* W2 */
+	long batch;       /* W2b */
+	long timers;      /* W4 */
+	long timer_ms;    /* W4: deadlines of 1 .. this */
+	long cancels;     /* W4b: rounds */
+	long soons;       /* W5 */
+	long posts;       /* W6b */
+	long items;       /* W7 */
+	long curve;       /* curves: tasks, timers or posts of a row, in all */
+	uint64_t ping_ns; /* W6 runs for so long */
 };
-#define BENCH_PING_NS UINT64_C(1000000000) /* W6 runs for so long */
-#define BENCH_SEED    UINT64_C(88172645463325252)
+extern struct bench_counts bench_counts;
 
-#define BENCH_SKIPPED 1
+#define BENCH_CANCEL_TIMERS 1000 /* W4b: live timers */
+#define BENCH_SEED          UINT64_C(88172645463325252)
+
+#define BENCH_SKIPPED   1
+#define BENCH_LOOPS_MAX 8 /* of the curve of posts */
 
 struct workload {
 	const char *name; /* NULL ends a table */
@@ -35,11 +42,14 @@ struct workload {
 	const char *peer; /* who is measured; NULL: the table's own name, "knit" or "raw" */
 	long argument;    /* for run: a count, a variant */
 	bool spans_cpus;  /* run pins its threads; otherwise the process is pinned to CPU 0 */
+	/* What bench_note_rate() counts, told beside the figure; NULL: nothing. */
+	const char *rate_unit;
 };
 
 /* The rows of knit and the references, each in the order of their names. */
-extern const struct workload knit_workloads[];
-extern const struct workload raw_workloads[];
+extern const struct workload knit_workloads[], raw_workloads[];
+extern const struct workload knit_file_workloads[], raw_file_workloads[];
+extern const struct workload knit_curve_workloads[], raw_curve_workloads[];
 
 static inline uint64_t bench_clock_ns(clockid_t clock)
 {
@@ -83,6 +93,20 @@ long bench_mem_bytes(void);
 
 /* What the system can still give without swapping. */
 long bench_mem_available(void);
+
+/* Divides all counts: for tests of the program, whose figures mean nothing. */
+void bench_divide(long divisor);
+
+/* What is left of a count of a row's own, at least 1. */
+long bench_divided(long count);
+
+/* Why a row cannot run here; returns BENCH_SKIPPED. The text is not copied. */
+int bench_skip(const char *reason);
+const char *bench_skip_reason(void); /* the last one */
+
+/* A second figure of the row that runs. */
+void bench_note_rate(double rate);
+double bench_rate(void); /* 0 if there is none */
 
 /* Says what failed, with errno, and ends the child. */
 __attribute__((noreturn)) void bench_die(const char *what);

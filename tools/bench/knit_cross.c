@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* knit_cross.c - the workloads of two loops on two CPUs. */
-#include <errno.h>
-#include <knit.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include "knit_rows.h"
 
 static knit_loop *loops[2];
 static sem_t other_runs;
-
-static void must(intptr_t outcome)
-{
-	if (!knit_is_error(outcome))
-		return;
-	errno = (int)-outcome;
-	bench_die(knit_error_message(outcome));
-}
 
 static void tell(void *semaphore)
 {
@@ -61,7 +51,7 @@ static void pong(void *arg)
 static void ping(void *arg)
 {
 	wall_end = bench_now_ns();
-	if (wall_end - wall_start >= BENCH_PING_NS) {
+	if (wall_end - wall_start >= bench_counts.ping_ns) {
 		must(knit_loop_stop_threadsafe(loops[1]));
 		knit_loop_stop(loops[0]);
 		return;
@@ -76,7 +66,7 @@ int knit_pingpong(const struct workload *workload, double *ret_value)
 	uint64_t cpu;
 
 	if (bench_cpus() < 2)
-		return BENCH_SKIPPED;
+		return bench_skip("needs two CPUs");
 	make_loops();
 	if (pthread_create(&other, NULL, run_other, NULL))
 		bench_die("pthread_create");
@@ -101,15 +91,17 @@ static long delivered;
 
 static void deliver(void *loop)
 {
-	if (++delivered == BENCH_POSTS)
+	if (++delivered == bench_counts.posts)
 		knit_loop_stop(loop);
 }
 
 static void *post_all(void *arg)
 {
+	long posts = bench_counts.posts;
+
 	(void)arg;
 	bench_pin(1);
-	for (long i = 0; i < BENCH_POSTS; i++)
+	for (long i = 0; i < posts; i++)
 		must(knit_loop_call_soon_threadsafe(loops[0], deliver, loops[0]));
 	return NULL;
 }
@@ -121,13 +113,13 @@ int knit_post(const struct workload *workload, double *ret_value)
 
 	(void)workload;
 	if (bench_cpus() < 2)
-		return BENCH_SKIPPED;
+		return bench_skip("needs two CPUs");
 	make_loops();
 	start = bench_now_ns();
 	if (pthread_create(&producer, NULL, post_all, NULL))
 		bench_die("pthread_create");
 	must(knit_loop_run_forever(loops[0]));
-	*ret_value = (double)(bench_now_ns() - start) / BENCH_POSTS;
+	*ret_value = (double)(bench_now_ns() - start) / (double)bench_counts.posts;
 	pthread_join(producer, NULL);
 	free_loops();
 	return 0;

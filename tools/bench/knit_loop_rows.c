@@ -3,18 +3,8 @@
  *
  * Each is a main task that reads the clock before and after, and leaves the figure where its
  * argument points. */
-#include <errno.h>
-#include <knit.h>
 #include <stdlib.h>
 #include "knit_rows.h"
-
-static void must(intptr_t outcome)
-{
-	if (!knit_is_error(outcome))
-		return;
-	errno = (int)-outcome;
-	bench_die(knit_error_message(outcome));
-}
 
 static int run(knit_coro *main, double *ret_value)
 {
@@ -32,8 +22,10 @@ static intptr_t nothing(void *arg)
 
 static intptr_t yield_on(void *arg)
 {
+	long count = bench_counts.switches / 2;
+
 	(void)arg;
-	for (long i = 0; i < BENCH_SWITCHES / 2; i++)
+	for (long i = 0; i < count; i++)
 		must(knit_sleep(0));
 	return 0;
 }
@@ -46,7 +38,7 @@ static intptr_t yield_main(void *ret_value)
 
 	must(knit_await(a));
 	must(knit_await(b));
-	*(double *)ret_value = (double)(bench_cpu_ns() - start) / BENCH_SWITCHES;
+	*(double *)ret_value = (double)(bench_cpu_ns() - start) / bench_counts.switches;
 	return 0;
 }
 
@@ -58,11 +50,12 @@ int knit_yield(const struct workload *workload, double *ret_value)
 
 static intptr_t spawn_join_main(void *ret_value)
 {
+	long count = bench_counts.spawns;
 	uint64_t start = bench_cpu_ns();
 
-	for (long i = 0; i < BENCH_SPAWNS; i++)
+	for (long i = 0; i < count; i++)
 		must(knit_await(knit_create_task(nothing, NULL)));
-	*(double *)ret_value = (double)(bench_cpu_ns() - start) / BENCH_SPAWNS;
+	*(double *)ret_value = (double)(bench_cpu_ns() - start) / (double)count;
 	return 0;
 }
 
@@ -74,18 +67,19 @@ int knit_spawn_join(const struct workload *workload, double *ret_value)
 
 static double batch(knit_task **tasks)
 {
+	long count = bench_counts.batch;
 	uint64_t start = bench_cpu_ns();
 
-	for (long i = 0; i < BENCH_BATCH; i++)
+	for (long i = 0; i < count; i++)
 		tasks[i] = knit_create_task(nothing, NULL);
-	for (long i = 0; i < BENCH_BATCH; i++)
+	for (long i = 0; i < count; i++)
 		must(knit_await(tasks[i]));
-	return (double)(bench_cpu_ns() - start) / BENCH_BATCH;
+	return (double)(bench_cpu_ns() - start) / (double)count;
 }
 
 static intptr_t cold_main(void *ret_value)
 {
-	knit_task **tasks = malloc(BENCH_BATCH * sizeof(*tasks));
+	knit_task **tasks = malloc((size_t)bench_counts.batch * sizeof(*tasks));
 
 	if (!tasks)
 		return -ENOMEM;
@@ -132,10 +126,10 @@ static intptr_t idle_main(void *ret_value)
 
 int knit_idle(const struct workload *workload, double *ret_value)
 {
-	idle_tasks = workload->argument;
+	idle_tasks = bench_divided(workload->argument);
 	/* A stack of 64 KiB takes a page table entry for each page, and shares its table. */
 	if (bench_mem_available() < idle_tasks * 8192)
-		return BENCH_SKIPPED;
+		return bench_skip("not enough memory");
 	return run(idle_main, ret_value);
 }
 
@@ -147,7 +141,8 @@ static knit_future *all_done;
 
 static int64_t random_delay(void)
 {
-	return (int64_t)(1 + bench_random(&random_state) % BENCH_TIMER_MS_MAX) * KNIT_MS;
+	return (int64_t)(1 + bench_random(&random_state) % (uint64_t)bench_counts.timer_ms) *
+	       KNIT_MS;
 }
 
 static void one_done(void)
@@ -166,14 +161,14 @@ static intptr_t sleep_for_a_while(void *arg)
 
 static intptr_t sleep_task_main(void *ret_value)
 {
+	long count = left = bench_counts.timers;
 	uint64_t start = bench_cpu_ns();
 
 	all_done = knit_future_new();
-	left = BENCH_TIMERS;
-	for (long i = 0; i < BENCH_TIMERS; i++)
+	for (long i = 0; i < count; i++)
 		must(knit_spawn(sleep_for_a_while, NULL));
 	must(knit_await(all_done));
-	*(double *)ret_value = (double)(bench_cpu_ns() - start) / BENCH_TIMERS;
+	*(double *)ret_value = (double)(bench_cpu_ns() - start) / (double)count;
 	return 0;
 }
 
@@ -191,15 +186,15 @@ static void timer_fired(void *arg)
 
 static intptr_t timer_callbacks_main(void *ret_value)
 {
+	long count = left = bench_counts.timers;
 	uint64_t start = bench_cpu_ns();
 
 	all_done = knit_future_new();
-	left = BENCH_TIMERS;
-	for (long i = 0; i < BENCH_TIMERS; i++)
+	for (long i = 0; i < count; i++)
 		must(knit_handle_error(
 		        knit_loop_call_later(NULL, random_delay(), timer_fired, NULL)));
 	must(knit_await(all_done));
-	*(double *)ret_value = (double)(bench_cpu_ns() - start) / BENCH_TIMERS;
+	*(double *)ret_value = (double)(bench_cpu_ns() - start) / (double)count;
 	return 0;
 }
 
@@ -209,19 +204,17 @@ int knit_timer_callbacks(const struct workload *workload, double *ret_value)
 	return run(timer_callbacks_main, ret_value);
 }
 
-#define LIVE_TIMERS   1000
-#define CANCEL_ROUNDS 1000
-
 static intptr_t timer_cancel_main(void *ret_value)
 {
-	static knit_handle handles[LIVE_TIMERS];
+	static knit_handle handles[BENCH_CANCEL_TIMERS];
+	long rounds = bench_counts.cancels;
 	uint64_t start;
 
-	for (int i = 0; i < LIVE_TIMERS; i++)
+	for (int i = 0; i < BENCH_CANCEL_TIMERS; i++)
 		handles[i] = knit_loop_call_later(NULL, (60 + i % 60) * KNIT_S, timer_fired, NULL);
 	start = bench_cpu_ns();
-	for (int round = 0; round < CANCEL_ROUNDS; round++) {
-		for (int i = 0; i < LIVE_TIMERS; i++) {
+	for (long round = 0; round < rounds; round++) {
+		for (int i = 0; i < BENCH_CANCEL_TIMERS; i++) {
 			if (!knit_handle_cancel(handles[i]))
 				return -EINVAL;
 			handles[i] = knit_loop_call_later(NULL, (60 + (i + round) % 60) * KNIT_S,
@@ -230,7 +223,7 @@ static intptr_t timer_cancel_main(void *ret_value)
 		must(knit_sleep(0));
 	}
 	*(double *)ret_value = (double)(bench_cpu_ns() - start) /
-	                       ((double)LIVE_TIMERS * CANCEL_ROUNDS);
+	                       ((double)BENCH_CANCEL_TIMERS * (double)rounds);
 	return 0;
 }
 
@@ -258,11 +251,11 @@ int knit_call_soon(const struct workload *workload, double *ret_value)
 	(void)workload;
 	if (!loop)
 		return -errno;
-	left = BENCH_SOONS;
+	left = bench_counts.soons;
 	knit_loop_call_soon(loop, post_again, loop);
 	start = bench_cpu_ns();
 	must(knit_loop_run_forever(loop));
-	*ret_value = (double)(bench_cpu_ns() - start) / BENCH_SOONS;
+	*ret_value = (double)(bench_cpu_ns() - start) / (double)bench_counts.soons;
 	knit_loop_unref(loop);
 	return 0;
 }

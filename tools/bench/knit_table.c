@@ -25,9 +25,21 @@ const struct workload knit_workloads[] = {
          .argument = 1,
          .spans_cpus = true},
         {.name = "W6b_post", .unit = "ns", .run = knit_post, .spans_cpus = true},
-        {.name = "W8_gather_1k", .unit = "ns", .run = knit_gather_row, .argument = 1000},
-        {.name = "W8_gather_100k", .unit = "ns", .run = knit_gather_row, .argument = 100000},
-        {.name = "W9_wait_any_10", .unit = "ns", .run = knit_wait_any_row, .argument = 10},
-        {.name = "W9_wait_any_10k", .unit = "ns", .run = knit_wait_any_row, .argument = 10000},
+        {.name = "W7_queue_1", .unit = "ns", .run = knit_queue_items, .argument = 1},
+        {.name = "W7_queue_128", .unit = "ns", .run = knit_queue_items, .argument = 128},
+        {.name = NULL},
+};
+
+const struct workload knit_file_workloads[] = {
+        {.name = "W11_file_cached",
+         .unit = "us-cpu/op",
+         .run = knit_file_read,
+         .argument = 0,
+         .rate_unit = "IOPS"},
+        {.name = "W11_file_direct",
+         .unit = "us-cpu/op",
+         .run = knit_file_read,
+         .argument = 1,
+         .rate_unit = "IOPS"},
         {.name = NULL},
 };

@@ -5,55 +5,19 @@
  * each time, so that a machine that becomes slower or faster in the meantime does so for
  * all of them; their ratio means more than either figure. */
 #include <fnmatch.h>
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include "measure.h"
+#include "file.h"
+#include "options.h"
+#include "plot.h"
+#include "report.h"
 
-#define ROWS_MAX     128
-#define PATTERNS_MAX 32
-#define RUNS         3
-
-enum exit_status { EXIT_GOOD, EXIT_FAILED, EXIT_USAGE };
-
-struct options {
-	const char *patterns[PATTERNS_MAX];
-	int pattern_count;
-	const char *peer; /* a pattern; NULL: not given */
-	int runs;
-	bool lists, with_raw, is_json;
-};
+#define ROWS_MAX 160
 
 struct rows {
 	struct figure figures[ROWS_MAX];
 	int count;
-	int knit_count; /* knit's come first */
 };
-
-static void print_help(void)
-{
-	printf("Usage: knit-bench [OPTION]...\n"
-	       "Measures knit on the workloads that tools/bench/README.md defines.\n\n"
-	       "  --workload NAME  only this one; may be repeated, and be a pattern like 'W6*'\n"
-	       "  --runs N         runs of each, of which the median is told (%d)\n"
-	       "  --raw            the references as well, and knit's ratio to each\n"
-	       "  --peer NAME      only rows of this one, references too; may be a pattern\n"
-	       "  --list           print what there is and exit\n"
-	       "  --json           print one JSON object\n"
-	       "  --help           print this and exit\n\n"
-	       "Lines are PEER WORKLOAD VALUE UNIT. Exit status: 0 if every workload that the\n"
-	       "machine can run gave a figure, 1 if not, 2 for bad options.\n",
-	       RUNS);
-}
-
-/* @argument, the word it is about, may be NULL. */
-static int complain(const char *text, const char *argument)
-{
-	fprintf(stderr, "knit-bench: %s%s%s%s\nTry 'knit-bench --help'.\n", text,
-	        argument ? " '" : "", argument ? argument : "", argument ? "'" : "");
-	return EXIT_USAGE;
-}
 
 static bool is_wanted(const struct options *options, const struct workload *workload,
                       const char *peer)
@@ -70,14 +34,50 @@ static bool is_wanted(const struct options *options, const struct workload *work
 }
 
 static void add_rows(struct rows *rows, const struct options *options, const struct workload *table,
-                     const char *peer)
+                     bool is_knit)
 {
 	for (; table->name && rows->count < ROWS_MAX; table++) {
-		const char *its_peer = table->peer ? table->peer : peer;
-		if (is_wanted(options, table, its_peer))
-			rows->figures[rows->count++] = (struct figure){.workload = table,
-			                                               .peer = its_peer};
+		const char *peer = table->peer ? table->peer : is_knit ? "knit" : "raw";
+		if (is_wanted(options, table, peer))
+			rows->figures[rows->count++] = (struct figure){
+			        .workload = table, .peer = peer, .is_knit = is_knit};
 	}
+}
+
+/* Patterns look for names in all sets, a list shows them all. */
+static void choose_rows(struct rows *rows, const struct options *options)
+{
+	static const struct workload *const sets[][2] = {
+	        [SET_USUAL] = {knit_workloads, raw_workloads},
+	        [SET_FILE] = {knit_file_workloads, raw_file_workloads},
+	        [SET_CURVES] = {knit_curve_workloads, raw_curve_workloads},
+	};
+	bool all = options->set == SET_USUAL && (options->pattern_count || options->lists);
+
+	for (int is_raw = 0; is_raw < 2; is_raw++) {
+		if (is_raw && !(options->with_raw || options->lists || options->peer))
+			continue;
+		for (int set = SET_USUAL; set <= SET_CURVES; set++) {
+			if (all || (int)options->set == set)
+				add_rows(rows, options, sets[set][is_raw], !is_raw);
+		}
+	}
+}
+
+/* Takes the rows from index @first on that are of its workload; 0 if an earlier one was. */
+static int take_group(struct rows *rows, int first, struct figure **group)
+{
+	const char *name = rows->figures[first].workload->name;
+	int count = 0;
+
+	for (int i = 0; i < rows->count; i++) {
+		if (strcmp(rows->figures[i].workload->name, name) != 0)
+			continue;
+		if (i < first)
+			return 0;
+		group[count++] = &rows->figures[i];
+	}
+	return count;
 }
 
 /* Runs the rows of one workload, each as often as asked for. */
@@ -89,163 +89,87 @@ static void measure_group(struct figure **group, int count, int runs)
 	}
 }
 
-static bool is_knit(const struct rows *rows, const struct figure *figure)
-{
-	return figure - rows->figures < rows->knit_count;
-}
-
-static void print_lines(const struct rows *rows, struct figure **group, int count)
-{
-	for (int i = 0; i < count; i++) {
-		const struct figure *figure = group[i];
-		if (!figure->runs)
-			continue;
-		double median = measure_median(figure);
-		bench_emit(figure->peer, figure->workload->name, median, figure->workload->unit);
-		for (int k = 0; is_knit(rows, figure) && k < count; k++) {
-			char unit[80];
-			if (is_knit(rows, group[k]) || !group[k]->runs)
-				continue;
-			snprintf(unit, sizeof(unit), "%s/%s", figure->peer, group[k]->peer);
-			bench_emit("ratio", figure->workload->name,
-			           median / measure_median(group[k]), unit);
-		}
-	}
-}
-
-static void print_json_figure(const struct figure *figure, bool is_first)
-{
-	printf("%s\n  {\"peer\": \"%s\", \"workload\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", "
-	       "\"values\": [",
-	       is_first ? "" : ",", figure->peer, figure->workload->name, measure_median(figure),
-	       figure->workload->unit);
-	for (int i = 0; i < figure->runs; i++)
-		printf("%s%.6g", i ? ", " : "", figure->values[i]);
-	printf("]}");
-}
-
-/* Why a row has no figure; false if that is a failure. */
-static bool explain(const struct figure *figure)
-{
-	if (figure->status == 0)
-		return true;
-	fprintf(stderr, "knit-bench: %s %s: %s\n", figure->peer, figure->workload->name,
-	        figure->status == BENCH_SKIPPED ? "skipped: not enough memory or CPUs here"
-	                                        : measure_strerror(figure->status));
-	return figure->status == BENCH_SKIPPED;
-}
-
 static enum exit_status run_all(struct rows *rows, const struct options *options)
 {
-	bool is_taken[ROWS_MAX] = {false}, is_first = true;
+	bool is_first = true;
 	enum exit_status status = EXIT_GOOD;
 
 	if (options->is_json)
 		printf("{\"runs\": %d, \"figures\": [", options->runs);
 	for (int i = 0; i < rows->count; i++) {
 		struct figure *group[ROWS_MAX];
-		int count = 0;
-		if (is_taken[i])
-			continue;
-		for (int k = i; k < rows->count; k++) {
-			if (strcmp(rows->figures[i].workload->name,
-			           rows->figures[k].workload->name) != 0)
-				continue;
-			is_taken[k] = true;
-			group[count++] = &rows->figures[k];
-		}
+		int count = take_group(rows, i, group);
 		measure_group(group, count, options->runs);
 		for (int k = 0; k < count; k++) {
-			if (!explain(group[k]))
+			if (!report_explain(group[k]))
 				status = EXIT_FAILED;
-			if (options->is_json && group[k]->runs) {
-				print_json_figure(group[k], is_first);
-				is_first = false;
-			}
 		}
-		if (!options->is_json)
-			print_lines(rows, group, count);
+		if (options->is_json)
+			report_json(group, count, is_first);
+		else
+			report_lines(group, count);
+		for (int k = 0; k < count; k++)
+			is_first = is_first && !group[k]->runs;
 	}
 	if (options->is_json)
 		printf("\n]}\n");
+	else
+		report_curves(rows->figures, rows->count);
 	return status;
 }
 
-/* 0 to go on, or the exit status plus 1. */
-static int parse(struct options *options, int argc, char **argv)
+static enum exit_status draw(const struct rows *rows, const struct options *options)
 {
-	enum { WORKLOAD, PEER, RUNS_OPTION, RAW, LIST, JSON, HELP };
-	static const struct option table[] = {
-	        [WORKLOAD] = {"workload", required_argument, NULL, WORKLOAD},
-	        [PEER] = {"peer", required_argument, NULL, PEER},
-	        [RUNS_OPTION] = {"runs", required_argument, NULL, RUNS_OPTION},
-	        [RAW] = {"raw", no_argument, NULL, RAW},
-	        [LIST] = {"list", no_argument, NULL, LIST},
-	        [JSON] = {"json", no_argument, NULL, JSON},
-	        [HELP] = {"help", no_argument, NULL, HELP},
-	        {NULL, 0, NULL, 0},
-	};
-	char *end;
-	long runs;
-	int c;
+	struct plot *plot = plot_new();
+	enum exit_status status = EXIT_GOOD;
 
-	*options = (struct options){.runs = RUNS};
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		switch (c) {
-		case WORKLOAD:
-			if (options->pattern_count == PATTERNS_MAX)
-				return 1 + complain("too many --workload", NULL);
-			options->patterns[options->pattern_count++] = optarg;
-			break;
-		case PEER:
-			options->peer = optarg;
-			break;
-		case RUNS_OPTION:
-			runs = strtol(optarg, &end, 10);
-			if (end == optarg || *end || runs < 1 || runs > MEASURE_RUNS_MAX)
-				return 1 + complain("--runs takes 1 .. 101, not", optarg);
-			options->runs = (int)runs;
-			break;
-		case RAW:
-			options->with_raw = true;
-			break;
-		case LIST:
-			options->lists = true;
-			break;
-		case JSON:
-			options->is_json = true;
-			break;
-		case HELP:
-			print_help();
-			return 1 + EXIT_GOOD;
-		default:
-			return 1 + complain("bad option", NULL);
-		}
+	for (int i = 0; i < rows->count; i++)
+		plot_add_figure(plot, &rows->figures[i]);
+	for (int i = 0; i < options->result_count; i++) {
+		if (!plot_add_file(plot, options->results[i]))
+			status = EXIT_FAILED;
 	}
-	if (optind < argc)
-		return 1 + complain("not an option:", argv[optind]);
-	return 0;
+	if (!plot_write(plot, options->plot))
+		status = EXIT_FAILED;
+	plot_free(plot);
+	return status;
+}
+
+static bool reads_files(const struct rows *rows)
+{
+	for (int i = 0; i < rows->count; i++) {
+		if (rows->figures[i].workload->rate_unit)
+			return true;
+	}
+	return false;
 }
 
 int main(int argc, char **argv)
 {
 	static struct rows rows;
 	struct options options;
-	int r = parse(&options, argc, argv);
+	int r = options_parse(&options, argc, argv);
 
 	if (r)
 		return r - 1;
 	bench_remember_cpus();
-	add_rows(&rows, &options, knit_workloads, "knit");
-	rows.knit_count = rows.count;
-	if (options.with_raw || options.lists || options.peer)
-		add_rows(&rows, &options, raw_workloads, "raw");
+	choose_rows(&rows, &options);
 	if (rows.count == 0)
-		return complain("no such workload (references need --raw; see --list)", NULL);
-	if (!options.lists)
-		return run_all(&rows, &options);
-	for (int i = 0; i < rows.count; i++)
-		printf("%s %s %s\n", rows.figures[i].peer, rows.figures[i].workload->name,
-		       rows.figures[i].workload->unit);
-	return EXIT_GOOD;
+		return options_complain("no such workload (references need --raw; see --list)",
+		                        NULL);
+	if (options.lists) {
+		for (int i = 0; i < rows.count; i++)
+			printf("%s %s %s\n", rows.figures[i].peer, rows.figures[i].workload->name,
+			       rows.figures[i].workload->unit);
+		return EXIT_GOOD;
+	}
+	enum exit_status status = EXIT_GOOD;
+	if (options.runs > 0) {
+		if (reads_files(&rows) && file_prepare() < 0)
+			return EXIT_FAILED;
+		status = run_all(&rows, &options);
+	}
+	if (options.plot && draw(&rows, &options) != EXIT_GOOD)
+		status = EXIT_FAILED;
+	return status;
 }

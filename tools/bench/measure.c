@@ -25,7 +25,8 @@
 
 struct message {
 	int status;
-	double value;
+	double value, rate;
+	char reason[sizeof(((struct figure *)NULL)->reason)];
 };
 
 __attribute__((noreturn)) static void run_child(const struct workload *workload, int fd)
@@ -36,17 +37,20 @@ __attribute__((noreturn)) static void run_child(const struct workload *workload,
 	if (!workload->spans_cpus)
 		bench_pin(0);
 	message.status = workload->run(workload, &message.value);
+	message.rate = bench_rate();
+	if (message.status == BENCH_SKIPPED)
+		snprintf(message.reason, sizeof(message.reason), "%s", bench_skip_reason());
 	_exit(write(fd, &message, sizeof(message)) == (ssize_t)sizeof(message) ? 0 : 1);
 }
 
-static int run_once(const struct workload *workload, double *ret_value)
+static struct message run_once(const struct workload *workload)
 {
 	struct message message = {.status = STATUS_CRASHED};
 	int fds[2];
 
 	fflush(NULL);
 	if (pipe(fds) < 0)
-		return -errno;
+		return (struct message){.status = -errno};
 	pid_t child = fork();
 	if (child == 0)
 		run_child(workload, fds[1]);
@@ -54,7 +58,7 @@ static int run_once(const struct workload *workload, double *ret_value)
 	close(fds[1]);
 	if (child < 0) {
 		close(fds[0]);
-		return -error;
+		return (struct message){.status = -error};
 	}
 	struct pollfd poll_fd = {.fd = fds[0], .events = POLLIN};
 	int r = poll(&poll_fd, 1, LIMIT_MS);
@@ -67,19 +71,20 @@ static int run_once(const struct workload *workload, double *ret_value)
 	close(fds[0]);
 	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
-	*ret_value = message.value;
-	return message.status;
+	return message;
 }
 
 void measure(struct figure *figure)
 {
-	double value = 0;
-
 	if (figure->status != 0 || figure->runs == MEASURE_RUNS_MAX)
 		return;
-	figure->status = run_once(figure->workload, &value);
-	if (figure->status == 0)
-		figure->values[figure->runs++] = value;
+	struct message message = run_once(figure->workload);
+	figure->status = message.status;
+	if (message.status == 0) {
+		figure->values[figure->runs] = message.value;
+		figure->rates[figure->runs++] = message.rate;
+	}
+	memcpy(figure->reason, message.reason, sizeof(figure->reason));
 }
 
 static int compare(const void *a, const void *b)
@@ -88,14 +93,24 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-double measure_median(const struct figure *figure)
+struct summary measure_summary(const double *values, int count)
 {
 	double sorted[MEASURE_RUNS_MAX];
-	int n = figure->runs;
+	int middle = count / 2;
 
-	memcpy(sorted, figure->values, (size_t)n * sizeof(*sorted));
-	qsort(sorted, (size_t)n, sizeof(*sorted), compare);
-	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+	memcpy(sorted, values, (size_t)count * sizeof(*sorted));
+	qsort(sorted, (size_t)count, sizeof(*sorted), compare);
+	return (struct summary){
+	        .min = sorted[0],
+	        .median = count % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2,
+	        .max = sorted[count - 1],
+	        .runs = count,
+	};
+}
+
+double measure_median(const struct figure *figure)
+{
+	return measure_summary(figure->values, figure->runs).median;
 }
 
 const char *measure_strerror(int status)

@@ -11,11 +11,21 @@ struct figure {
 	const char *peer;
 	int status; /* of the first run that was not 0; the rest are left out then */
 	int runs;
+	bool is_knit;
 	double values[MEASURE_RUNS_MAX]; /* in the order of the runs */
+	double rates[MEASURE_RUNS_MAX];  /* bench_note_rate() */
+	char reason[96];                 /* why it was skipped */
 };
 
 /* Runs the row once more and notes what it gave. */
 void measure(struct figure *figure);
+
+/* What @count values, at least one, say together. */
+struct summary {
+	double min, median, max;
+	int runs;
+};
+struct summary measure_summary(const double *values, int count);
 
 /* Of the runs so far; at least one. */
 double measure_median(const struct figure *figure);

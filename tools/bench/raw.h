@@ -45,6 +45,18 @@ int raw_pingpong(const struct workload *workload, double *ret_value);
 int raw_pingpong_cpu(const struct workload *workload, double *ret_value);
 int raw_posts(const struct workload *workload, double *ret_value);
 int raw_queue(const struct workload *workload, double *ret_value);
+int raw_timer_cancel(const struct workload *workload, double *ret_value);
+
+/* For the curves; the argument is the number of tasks or timers, of receivers for the last. */
+int raw_curve_spawn(const struct workload *workload, double *ret_value);
+int raw_curve_cancel(const struct workload *workload, double *ret_value);
+int raw_curve_timer(const struct workload *workload, double *ret_value);
+int raw_curve_timer_cancel(const struct workload *workload, double *ret_value);
+int raw_curve_post(const struct workload *workload, double *ret_value);
+
+/* W11; the argument is one of the variants below, | RAW_FILE_DIRECT. */
+int raw_file_read(const struct workload *workload, double *ret_value);
+enum raw_file { RAW_FILE_PREAD, RAW_FILE_RING, RAW_FILE_RING_8, RAW_FILE_DIRECT = 16 };
 
 /* The variants of raw_pingpong(), its argument. */
 enum raw_wake { RAW_WAKE_EVENTFD, RAW_WAKE_MSG_RING, RAW_WAKE_SPIN };

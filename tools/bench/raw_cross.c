@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* raw_cross.c - two threads on two CPUs: waking each other in turn, and posting.
+/* raw_cross.c - two threads on two CPUs that wake each other in turn, for a second.
  *
- * Ping-pong: a thread wakes the other and waits to be woken, for a second. It waits in a
- * ring, on an armed read of its eventfd or for a message from the other ring; or it does
- * not wait and looks at a word without end. Posting: one thread pushes callbacks on an
- * intrusive stack, the other takes the whole stack at once, turns it round and calls
- * them; the eventfd is written only by the push that finds the stack empty. */
+ * A thread waits in a ring, on an armed read of its eventfd or for a message from the other
+ * ring; or it does not wait and looks at a word without end. */
 #include <errno.h>
 #include <liburing.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "raw.h"
@@ -149,7 +144,7 @@ static int ping(enum raw_wake by, struct rounds *rounds)
 	uint64_t begun_ns, now_ns, cpu_ns, count = 0;
 
 	if (by == RAW_WAKE_SPIN && bench_cpus() < 2)
-		return BENCH_SKIPPED; /* a hand-over would last a time slice */
+		return bench_skip("needs two CPUs"); /* or a hand-over lasts a time slice */
 	wake_by = by;
 	for (int i = 0; i < 2; i++) {
 		event_fd[i] = eventfd(0, EFD_CLOEXEC);
@@ -167,7 +162,7 @@ static int ping(enum raw_wake by, struct rounds *rounds)
 		count++;
 		if (by != RAW_WAKE_SPIN || count % SPIN_ROUNDS == 0)
 			now_ns = bench_now_ns();
-	} while (now_ns - begun_ns < BENCH_PING_NS);
+	} while (now_ns - begun_ns < bench_counts.ping_ns);
 	*rounds = (struct rounds){
 	        .count = count,
 	        .wall_ns = now_ns - begun_ns,
@@ -196,81 +191,4 @@ int raw_pingpong_cpu(const struct workload *workload, double *ret_value)
 	if (r == 0)
 		*ret_value = (double)rounds.cpu_ns / (double)rounds.count / 1000;
 	return r;
-}
-
-struct node {
-	struct node *next;
-	void (*function)(void *);
-	void *argument;
-};
-
-static ALONE _Atomic(struct node *) stack_of_posts;
-static struct node *nodes;
-static long delivered;
-
-static void count_one(void *argument)
-{
-	(void)argument;
-	delivered++;
-}
-
-static void *post_all(void *argument)
-{
-	uint64_t one = 1;
-
-	(void)argument;
-	bench_pin(1);
-	for (long i = 0; i < BENCH_POSTS; i++) {
-		struct node *node = &nodes[i];
-		node->function = count_one;
-		node->argument = NULL;
-		struct node *top = atomic_load_explicit(&stack_of_posts, memory_order_relaxed);
-		do {
-			node->next = top;
-		} while (!atomic_compare_exchange_weak_explicit(
-		        &stack_of_posts, &top, node, memory_order_release, memory_order_relaxed));
-		if (!top && write(event_fd[0], &one, sizeof(one)) != (ssize_t)sizeof(one))
-			bench_die("write");
-	}
-	return NULL;
-}
-
-static void call_all(struct node *newest)
-{
-	struct node *oldest = NULL;
-	while (newest) {
-		struct node *next = newest->next;
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-	}
-	while (oldest) {
-		struct node *next = oldest->next;
-		oldest->function(oldest->argument);
-		oldest = next;
-	}
-}
-
-int raw_posts(const struct workload *workload, double *ret_value)
-{
-	pthread_t thread;
-	uint64_t value, begun_ns;
-
-	(void)workload;
-	bench_pin(0);
-	event_fd[0] = eventfd(0, EFD_CLOEXEC);
-	nodes = malloc(BENCH_POSTS * sizeof(*nodes));
-	if (event_fd[0] < 0 || !nodes)
-		return -ENOMEM;
-	memset(nodes, 1, BENCH_POSTS * sizeof(*nodes)); /* page faults are not what is measured */
-	begun_ns = bench_now_ns();
-	must(-pthread_create(&thread, NULL, post_all, NULL), "pthread_create");
-	while (delivered < BENCH_POSTS) {
-		if (read(event_fd[0], &value, sizeof(value)) != (ssize_t)sizeof(value))
-			bench_die("read");
-		call_all(atomic_exchange_explicit(&stack_of_posts, NULL, memory_order_acquire));
-	}
-	*ret_value = (double)(bench_now_ns() - begun_ns) / BENCH_POSTS;
-	pthread_join(thread, NULL);
-	return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* raw_sched.c - tasks on the bare switch: yield, spawn, join, idle memory, a queue; and a
- * ring of callbacks. */
+/* raw_sched.c - tasks on the bare switch: yield, spawn, join, idle memory; and a ring of
+ * callbacks. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include "raw_sched.h"
 
 #if RAW_HAS_SWITCH
@@ -22,6 +23,34 @@ static struct {
 void raw_colour_stacks(void)
 {
 	colour.is_on = true;
+}
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+#define GUARD_BYTES  ((size_t)4096)
+#define MAPPINGS_MAX 65530 /* vm.max_map_count, unless somebody has changed it */
+
+static enum { GUARD_NONE, GUARD_MADVISE, GUARD_MPROTECT } guard;
+
+bool raw_guard_stacks(long stacks)
+{
+	void *page = raw_map(GUARD_BYTES);
+
+	guard = madvise(page, GUARD_BYTES, MADV_GUARD_INSTALL) == 0 ? GUARD_MADVISE
+	                                                            : GUARD_MPROTECT;
+	munmap(page, GUARD_BYTES);
+	/* A guard of mprotect() makes two mappings of each stack. */
+	return guard == GUARD_MADVISE || 2 * stacks < MAPPINGS_MAX;
+}
+
+static void protect(char *stack)
+{
+	int r = guard == GUARD_MADVISE ? madvise(stack, GUARD_BYTES, MADV_GUARD_INSTALL)
+	                               : mprotect(stack, GUARD_BYTES, PROT_NONE);
+
+	if (r < 0)
+		bench_die("guard");
 }
 
 static void enter(void)
@@ -57,6 +86,9 @@ static struct raw_task *new_task(void)
 	size_t shift, room = (sizeof(struct raw_task) + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
 	char *stack = take_stack(&shift), *top = stack + RAW_STACK_BYTES - room - shift;
 	struct raw_task *task = (struct raw_task *)top;
+
+	if (guard != GUARD_NONE)
+		protect(stack);
 	task->context = raw_context(stack, (size_t)(top - stack), enter);
 	return task;
 }
@@ -94,8 +126,10 @@ static void do_nothing(void *argument)
 
 static void yield_often(void *argument)
 {
+	long count = bench_counts.switches / 2;
+
 	(void)argument;
-	for (int i = 0; i < BENCH_SWITCHES / 2; i++)
+	for (long i = 0; i < count; i++)
 		raw_yield();
 }
 
@@ -106,34 +140,37 @@ int raw_yield_two(const struct workload *workload, double *ret_value)
 	struct raw_task *a = raw_spawn(yield_often, NULL), *b = raw_spawn(yield_often, NULL);
 	raw_join(a);
 	raw_join(b);
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_SWITCHES;
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)bench_counts.switches;
 	return 0;
 }
 
 int raw_spawn_join(const struct workload *workload, double *ret_value)
 {
+	long count = bench_counts.spawns;
+
 	(void)workload;
 	uint64_t begun_ns = bench_cpu_ns();
-	for (int i = 0; i < BENCH_SPAWNS; i++)
+	for (long i = 0; i < count; i++)
 		raw_join(raw_spawn(do_nothing, NULL));
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_SPAWNS;
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)count;
 	return 0;
 }
 
 /* The argument says which batch counts: 0 the first, which pays for the memory, or 1. */
 int raw_spawn_batch(const struct workload *workload, double *ret_value)
 {
-	struct raw_task **tasks = malloc(BENCH_BATCH * sizeof(*tasks));
+	long count = bench_counts.batch;
+	struct raw_task **tasks = malloc((size_t)count * sizeof(*tasks));
 
 	if (!tasks)
 		return -ENOMEM;
 	for (long batch = 0; batch <= workload->argument; batch++) {
 		uint64_t begun_ns = bench_cpu_ns();
-		for (int i = 0; i < BENCH_BATCH; i++)
+		for (long i = 0; i < count; i++)
 			tasks[i] = raw_spawn(do_nothing, NULL);
-		for (int i = 0; i < BENCH_BATCH; i++)
+		for (long i = 0; i < count; i++)
 			raw_join(tasks[i]);
-		*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_BATCH;
+		*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)count;
 	}
 	free(tasks);
 	return 0;
@@ -148,87 +185,17 @@ static void sleep_for_ever(void *argument)
 
 int raw_idle_tasks(const struct workload *workload, double *ret_value)
 {
-	long tasks = workload->argument;
+	long tasks = bench_divided(workload->argument);
 
 	/* A page each, its entry in the page table, and some air. */
 	if (bench_mem_available() < tasks * 4608)
-		return BENCH_SKIPPED;
+		return bench_skip("not enough memory");
 	long before = bench_mem_bytes();
 	for (long i = 0; i < tasks; i++) {
 		raw_spawn(sleep_for_ever, NULL);
 		raw_park();
 	}
 	*ret_value = (double)(bench_mem_bytes() - before) / (double)tasks;
-	return 0;
-}
-
-struct queue {
-	uint64_t *items;
-	unsigned capacity, first, count; /* the capacity is a power of two */
-	struct raw_task *putter, *getter;
-};
-
-static void put(struct queue *queue, uint64_t item)
-{
-	while (queue->count == queue->capacity) {
-		queue->putter = raw_sched.current;
-		raw_park();
-	}
-	queue->items[(queue->first + queue->count++) & (queue->capacity - 1)] = item;
-	if (queue->getter) {
-		raw_ready(queue->getter);
-		queue->getter = NULL;
-	}
-}
-
-static uint64_t get(struct queue *queue)
-{
-	while (!queue->count) {
-		queue->getter = raw_sched.current;
-		raw_park();
-	}
-	uint64_t item = queue->items[queue->first++ & (queue->capacity - 1)];
-	queue->count--;
-	if (queue->putter) {
-		raw_ready(queue->putter);
-		queue->putter = NULL;
-	}
-	return item;
-}
-
-static void produce(void *argument)
-{
-	for (int i = 0; i < BENCH_ITEMS; i++)
-		put(argument, (uint64_t)i);
-}
-
-static uint64_t sum_of_items;
-
-static void consume(void *argument)
-{
-	uint64_t sum = 0;
-	for (int i = 0; i < BENCH_ITEMS; i++)
-		sum += get(argument);
-	sum_of_items = sum;
-}
-
-/* The argument is the capacity. */
-int raw_queue(const struct workload *workload, double *ret_value)
-{
-	struct queue queue = {.capacity = (unsigned)workload->argument};
-
-	queue.items = calloc(queue.capacity, sizeof(*queue.items));
-	if (!queue.items)
-		return -ENOMEM;
-	uint64_t begun_ns = bench_cpu_ns();
-	struct raw_task *producer = raw_spawn(produce, &queue);
-	struct raw_task *consumer = raw_spawn(consume, &queue);
-	raw_join(producer);
-	raw_join(consumer);
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_ITEMS;
-	free(queue.items);
-	if (sum_of_items != (uint64_t)BENCH_ITEMS * (BENCH_ITEMS - 1) / 2)
-		return -EBADMSG;
 	return 0;
 }
 
@@ -240,10 +207,11 @@ int raw_call_soon(const struct workload *workload, double *ret_value)
 		void *argument;
 	} ring[64] = {{.function = do_nothing}};
 	unsigned head = 0, tail = 1;
+	long count = bench_counts.soons;
 
 	(void)workload;
 	uint64_t begun_ns = bench_cpu_ns();
-	for (int i = 0; i < BENCH_SOONS; i++) {
+	for (long i = 0; i < count; i++) {
 		/* volatile, so that the call stays an indirect one. */
 		void (*volatile function)(void *) = ring[head % 64].function;
 		void *argument = ring[head % 64].argument;
@@ -253,7 +221,7 @@ int raw_call_soon(const struct workload *workload, double *ret_value)
 		ring[tail % 64].argument = argument;
 		tail++;
 	}
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_SOONS;
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)count;
 	return 0;
 }
 

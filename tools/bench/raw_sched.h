@@ -55,6 +55,11 @@ static inline void raw_yield(void)
  * Without it each stack is a mapping of its own. */
 void raw_colour_stacks(void);
 
+/* From now on the lowest page of each new stack faults when it is touched: by MADV_GUARD_INSTALL
+ * where the kernel has it, else by mprotect(), which splits mappings. False if that would be more
+ * of them than the kernel allows for @stacks stacks. */
+bool raw_guard_stacks(long stacks);
+
 /* The task is ready, and runs when its turn comes. Those that were joined are used again. */
 struct raw_task *raw_spawn(void (*function)(void *), void *argument);
 

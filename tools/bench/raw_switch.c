@@ -94,23 +94,27 @@ static void answer_by_jump(void)
 
 int raw_bare_switch(const struct workload *workload, double *ret_value)
 {
+	long count = bench_counts.switches / 2;
+
 	(void)workload;
 	callee = raw_context(raw_map(RAW_STACK_BYTES), RAW_STACK_BYTES, answer_by_ret);
 	uint64_t begun_ns = bench_cpu_ns();
-	for (int i = 0; i < BENCH_SWITCHES / 2; i++)
+	for (long i = 0; i < count; i++)
 		raw_switch(&caller, callee);
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_SWITCHES;
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)(2 * count);
 	return 0;
 }
 
 int raw_bare_switch_jump(const struct workload *workload, double *ret_value)
 {
+	long count = bench_counts.switches / 2;
+
 	(void)workload;
 	callee = raw_context(raw_map(RAW_STACK_BYTES), RAW_STACK_BYTES, answer_by_jump);
 	uint64_t begun_ns = bench_cpu_ns();
-	for (int i = 0; i < BENCH_SWITCHES / 2; i++)
+	for (long i = 0; i < count; i++)
 		raw_switch_jump(&caller, callee);
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_SWITCHES;
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)(2 * count);
 	return 0;
 }
 

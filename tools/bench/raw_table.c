@@ -21,7 +21,16 @@ const struct workload raw_workloads[] = {
         {.name = "W4_sleep_task",
          .unit = "ns-cpu",
          .run = raw_sleeping_tasks,
-         .peer = "raw-coloured"},
+         .peer = "raw-guarded",
+         .argument = 1},
+        {.name = "W4_sleep_task",
+         .unit = "ns-cpu",
+         .run = raw_sleeping_tasks,
+         .peer = "raw-coloured",
+         .argument = 0},
+#endif
+        {.name = "W4b_cancel", .unit = "ns", .run = raw_timer_cancel},
+#if RAW_HAS_SWITCH
         {.name = "W5_call_soon", .unit = "ns", .run = raw_call_soon},
 #endif
         {.name = "W6_pingpong",
@@ -69,5 +78,21 @@ const struct workload raw_workloads[] = {
         {.name = "W7_queue_1", .unit = "ns", .run = raw_queue, .argument = 1},
         {.name = "W7_queue_128", .unit = "ns", .run = raw_queue, .argument = 128},
 #endif
+        {.name = NULL},
+};
+
+#define FILE_ROW(workload, its_peer, variant)                                                  \
+	{                                                                                      \
+		.name = workload, .unit = "us-cpu/op", .run = raw_file_read, .peer = its_peer, \
+		.argument = variant, .rate_unit = "IOPS"                                       \
+	}
+
+const struct workload raw_file_workloads[] = {
+        FILE_ROW("W11_file_cached", "raw-pread-QD1", RAW_FILE_PREAD),
+        FILE_ROW("W11_file_cached", "raw-uring", RAW_FILE_RING),
+        FILE_ROW("W11_file_cached", "raw-uring-batch8", RAW_FILE_RING_8),
+        FILE_ROW("W11_file_direct", "raw-uring", RAW_FILE_RING | RAW_FILE_DIRECT),
+        FILE_ROW("W11_file_direct", "raw-uring-batch8", RAW_FILE_RING_8 | RAW_FILE_DIRECT),
+        FILE_ROW("W11_file_direct", "raw-pread-QD1", RAW_FILE_PREAD | RAW_FILE_DIRECT),
         {.name = NULL},
 };

@@ -21,6 +21,7 @@ static struct entry *heap;
 static size_t count;
 static uint64_t random_state = BENCH_SEED;
 static size_t sleepers;
+static volatile uint64_t sum_of_deadlines; /* so that popping them is not left out */
 
 static void push(struct entry entry)
 {
@@ -87,20 +88,21 @@ static void run_timers(size_t timers)
 static uint64_t random_deadline_ns(void)
 {
 	return bench_now_ns() +
-	       (1 + bench_random(&random_state) % BENCH_TIMER_MS_MAX) * UINT64_C(1000000);
+	       (1 + bench_random(&random_state) % (uint64_t)bench_counts.timer_ms) *
+	               UINT64_C(1000000);
 }
 
 int raw_timer_callbacks(const struct workload *workload, double *ret_value)
 {
 	(void)workload;
-	heap = malloc(sizeof(*heap) * (BENCH_TIMERS + 1));
+	heap = malloc(sizeof(*heap) * ((size_t)bench_counts.timers + 1));
 	if (!heap)
 		return -ENOMEM;
 	uint64_t begun_ns = bench_cpu_ns();
-	for (int i = 0; i < BENCH_TIMERS; i++)
+	for (long i = 0; i < bench_counts.timers; i++)
 		push((struct entry){.deadline_ns = random_deadline_ns()});
-	run_timers(BENCH_TIMERS);
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_TIMERS;
+	run_timers((size_t)bench_counts.timers);
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)bench_counts.timers;
 	return 0;
 }
 
@@ -112,25 +114,53 @@ static void sleep_a_while(void *argument)
 	sleepers--;
 }
 
+/* The argument: with a guard below each stack? */
 int raw_sleeping_tasks(const struct workload *workload, double *ret_value)
 {
-	(void)workload;
+	long tasks = bench_counts.timers;
+
 	/* A page each, its entry in the page table, the heap, and some air. */
-	if (bench_mem_available() < BENCH_TIMERS * 4608L)
-		return BENCH_SKIPPED;
+	if (bench_mem_available() < tasks * 4608L)
+		return bench_skip("not enough memory");
 	raw_colour_stacks();
-	heap = malloc(sizeof(*heap) * (BENCH_TIMERS + 1));
+	if (workload->argument && !raw_guard_stacks(tasks))
+		return bench_skip("needs MADV_GUARD_INSTALL: so many guards are too many mappings");
+	heap = malloc(sizeof(*heap) * ((size_t)tasks + 1));
 	if (!heap)
 		return -ENOMEM;
-	sleepers = BENCH_TIMERS;
+	sleepers = (size_t)tasks;
 	uint64_t begun_ns = bench_cpu_ns();
-	for (int i = 0; i < BENCH_TIMERS; i++)
+	for (long i = 0; i < tasks; i++)
 		raw_spawn(sleep_a_while, NULL);
 	raw_yield();
-	run_timers(BENCH_TIMERS);
+	run_timers((size_t)tasks);
 	while (sleepers)
 		raw_yield();
-	*ret_value = (double)(bench_cpu_ns() - begun_ns) / BENCH_TIMERS;
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)tasks;
+	return 0;
+}
+
+/* The argument is the number of timers: random deadlines are pushed, and all of them popped. */
+int raw_curve_timer(const struct workload *workload, double *ret_value)
+{
+	long size = bench_divided(workload->argument), done = 0;
+	uint64_t begun_ns = 0;
+
+	heap = malloc(sizeof(*heap) * ((size_t)size + 1));
+	if (!heap)
+		return -ENOMEM;
+	for (int round = 0; done < bench_counts.curve; round++) {
+		if (round == 1)
+			begun_ns = bench_cpu_ns();
+		for (long i = 0; i < size; i++)
+			push((struct entry){.deadline_ns = bench_random(&random_state) %
+			                                   (uint64_t)size});
+		for (long i = 0; i < size; i++)
+			sum_of_deadlines += pop().deadline_ns;
+		if (round > 0)
+			done += size;
+	}
+	*ret_value = (double)(bench_cpu_ns() - begun_ns) / (double)done;
 	return 0;
 }
 

@@ -20,8 +20,16 @@ struct kn_message {
 /* A message with one reference, or NULL without memory. @format NULL: knit_strerror(). */
 struct kn_message *kn_message_new(const char *file, int line, int code, const char *format, ...)
         KN_PRINTF(4, 5);
-struct kn_message *kn_message_ref(struct kn_message *message);   /* NULL in, NULL out */
-struct kn_message *kn_message_unref(struct kn_message *message); /* returns NULL */
+struct kn_message *kn_message_ref(struct kn_message *message); /* NULL in, NULL out */
+void kn_message_drop(struct kn_message *message);              /* one reference; not NULL */
+
+/* Drops a reference if there is one. Returns NULL. */
+static inline struct kn_message *kn_message_unref(struct kn_message *message)
+{
+	if (kn_unlikely(message != NULL))
+		kn_message_drop(message);
+	return NULL;
+}
 
 /* Makes @message (its reference is consumed; NULL clears) the running task's record. */
 void kn_message_record(struct kn_message *message);

@@ -77,11 +77,10 @@ struct kn_message *kn_message_ref(struct kn_message *message)
 	return message;
 }
 
-struct kn_message *kn_message_unref(struct kn_message *message)
+void kn_message_drop(struct kn_message *message)
 {
-	if (message && --message->refs == 0)
+	if (--message->refs == 0)
 		kn_free(message);
-	return NULL;
 }
 
 void kn_message_record(struct kn_message *message)

@@ -128,6 +128,15 @@ void kn_fiber_init(struct kn_fiber *fiber, struct kn_stack *stack, kn_fiber_entr
 #endif
 }
 
+bool kn_fiber_exits_in_place(void)
+{
+#ifdef KN_FIBER_UCONTEXT
+	return false; /* makecontext() has its own ideas of where a frame goes */
+#else
+	return !KN_ASAN && !KN_TSAN && !kn_stack_watched();
+#endif
+}
+
 #if KN_ASAN || KN_TSAN
 HALF_AND_HALF void kn_fiber_switch_annotated(struct kn_fiber *from, struct kn_fiber *to)
 {

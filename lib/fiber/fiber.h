@@ -44,6 +44,10 @@ static inline void kn_fiber_switch(struct kn_fiber *from, struct kn_fiber *to);
 /* As above, but @from never runs again, so its stack may be put back by @to. */
 KN_NORETURN static inline void kn_fiber_exit(struct kn_fiber *from, struct kn_fiber *to);
 
+/* May a fiber put its stack back and go on for a moment: to kn_fiber_exit(), even to a fiber that
+ * has been prepared on that very stack? Not under tools that watch who touches what. */
+bool kn_fiber_exits_in_place(void);
+
 /* Drops what the annotations keep for a suspended fiber that will never be resumed again. */
 void kn_fiber_abandon(struct kn_fiber *fiber);
 

@@ -158,6 +158,8 @@ kn_context_start:
 	.cfi_undefined x30
 	nop
 .Lgo:
+	sub	sp, sp, #FRAME		/* what runs stays below the frame: see switch_x86_64.S */
+	.cfi_adjust_cfa_offset FRAME
 	mov	x0, x20
 	mov	x1, x21
 	blr	x19

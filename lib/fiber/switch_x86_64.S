@@ -130,7 +130,9 @@ kn_context_make:
 	.size	kn_context_make, .-kn_context_make
 
 /* Where a context begins. The nop is there for unwinders: they look up the address
- * before the one that a frame goes on at, which must be of this function too. */
+ * before the one that a frame goes on at, which must be of this function too. What it calls
+ * stays below the frame that was laid out, so that one which ends may lay out the frame of the
+ * next on its own stack. */
 	.globl	kn_context_start
 	.hidden	kn_context_start
 	.type	kn_context_start, @function
@@ -141,6 +143,8 @@ kn_context_start:
 	.cfi_undefined rip
 	nop
 .Lgo:
+	subq	$64, %rsp
+	.cfi_adjust_cfa_offset 64
 	movq	%r13, %rdi
 	movq	%r14, %rsi
 	callq	*%r12

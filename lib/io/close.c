@@ -74,9 +74,10 @@ void kn_disown(struct kn_owned *owned)
 
 /* ---- closing ------------------------------------------------------------------------------- */
 
-static bool cannot_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool cannot_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	(void)wait;
+	(void)task;
 	(void)message;
 	return false; /* the descriptor would be left half closed */
 }

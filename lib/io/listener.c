@@ -61,12 +61,12 @@ static void arm(knit_listener *listener);
 
 /* ---- the queue and those who wait ------------------------------------------------------- */
 
-static bool accept_cancel(struct kn_wait *wait, struct kn_message *text)
+static bool accept_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *text)
 {
 	struct accept_wait *waiter = kn_container_of(wait, struct accept_wait, wait);
 
 	kn_list_del(&waiter->link);
-	kn_task_wake(waiter->task, -KNIT_ECANCELLED, kn_message_ref(text));
+	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(text));
 	return true;
 }
 
@@ -404,7 +404,7 @@ static int next_connection(knit_listener *listener)
 	if (++listener->taken > ACCEPT_BATCH) {
 		listener->taken = 0;
 		task->wake_outcome = fd;
-		kn_loop_ready(listener->loop, &task->ready);
+		kn_loop_ready(listener->loop, &task->place.ready);
 		(void)kn_task_park(task, NULL);
 	}
 	return fd;
@@ -434,9 +434,10 @@ int knit_listener_fd(const knit_listener *listener)
 	return listener->socket.fd < 0 ? -EBADF : listener->socket.fd;
 }
 
-static bool cannot_cancel(struct kn_wait *wait, struct kn_message *text)
+static bool cannot_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *text)
 {
 	(void)wait;
+	(void)task;
 	(void)text;
 	return false;
 }

@@ -47,10 +47,9 @@ void kn_operation_end(struct knit_loop *loop, struct kn_op *op)
 }
 
 /* Of several requests the last one's message counts. */
-static bool operation_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool operation_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	struct kn_operation *operation = kn_container_of(wait, struct kn_operation, wait);
-	struct kn_task *task = operation->task;
 	struct kn_message *before = task->cancel_message;
 
 	operation->cancelled = true;

@@ -47,9 +47,9 @@ struct kn_origin *kn_origin_ref(struct kn_origin *origin)
 	return origin;
 }
 
-void kn_origin_unref(struct kn_origin *origin)
+void kn_origin_drop(struct kn_origin *origin)
 {
-	if (origin && --origin->refs == 0)
+	if (--origin->refs == 0)
 		kn_free(origin);
 }
 

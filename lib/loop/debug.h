@@ -13,7 +13,15 @@ struct kn_origin;
 
 KN_COLD struct kn_origin *kn_origin_here(void); /* NULL without memory */
 struct kn_origin *kn_origin_ref(struct kn_origin *origin);
-void kn_origin_unref(struct kn_origin *origin); /* NULL is fine */
+void kn_origin_drop(struct kn_origin *origin); /* one reference; not NULL */
+
+/* Drops a reference if there is one. */
+static inline void kn_origin_unref(struct kn_origin *origin)
+{
+	if (kn_unlikely(origin != NULL))
+		kn_origin_drop(origin);
+}
+
 /* "main+0x1c < start+0x20": NULL for no origin, else @buffer. */
 const char *kn_origin_print(const struct kn_origin *origin, char *buffer, size_t size);
 

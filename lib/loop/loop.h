@@ -131,11 +131,13 @@ struct knit_loop {
 	void (*drop_ready)(struct kn_ready *ready);     /* frees a done-callback */
 	void (*close_tasks)(struct knit_loop *loop);    /* the last act of a close */
 
-	int64_t slow_callback; /* ns; debug mode reports what takes as long */
-	unsigned indirect;     /* not 0: a task that suspends asks where to: lib/task/step.c */
-	bool in_factory;       /* the task factory runs: no suspending now */
-	bool eager;            /* tasks start when they are created */
-	bool told_short_sleep; /* debug mode has reported one */
+	int64_t slow_callback;  /* ns; debug mode reports what takes as long */
+	unsigned indirect;      /* not 0: a task that suspends asks where to: lib/task/step.c */
+	struct kn_start *start; /* the innermost eager first step that runs; NULL: none */
+	bool exits_in_place;    /* a task that ends switches to the next: lib/task/step.c */
+	bool in_factory;        /* the task factory runs: no suspending now */
+	bool eager;             /* tasks start when they are created */
+	bool told_short_sleep;  /* debug mode has reported one */
 	knit_task_factory *task_factory; /* NULL: none */
 	void *task_factory_arg;
 	/* The context variables of a task, NULL for a plain future. */

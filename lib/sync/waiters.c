@@ -19,18 +19,19 @@ static void stand_in_line(struct kn_waiters *waiters, struct waiter *waiter)
 }
 
 /* Only those in line are asked: who is woken does not wait any more. */
-static bool leave_line(struct kn_wait *wait, struct kn_message *message)
+static bool leave_line(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	struct waiter *waiter = kn_container_of(wait, struct waiter, wait);
 
 	kn_list_del(&waiter->link);
-	kn_task_wake(waiter->task, -KNIT_ECANCELLED, kn_message_ref(message));
+	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 	return true;
 }
 
-static bool stay_in_line(struct kn_wait *wait, struct kn_message *message)
+static bool stay_in_line(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	(void)wait;
+	(void)task;
 	(void)message;
 	return false;
 }

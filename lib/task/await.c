@@ -19,27 +19,24 @@ void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *mes
 	}
 	task->wait = NULL;
 	task->wake_outcome = outcome;
-	if (kn_unlikely(message != NULL))
-		task->wake_message = message;
-	kn_loop_ready(task->future.loop, &task->ready);
+	/* It does not run, so nobody asks about its last failure any more. */
+	if (kn_unlikely(knit_is_error(outcome))) {
+		kn_message_unref(task->current.record);
+		task->current.record = message;
+	}
+	task->place.ready.run = kn_task_step;
+	kn_loop_ready(task->future.loop, &task->place.ready);
 }
 
 intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
 {
-	intptr_t outcome;
-
 	task->wait = wait;
 	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
 	if (kn_unlikely(kn_task_is_cancelled(task)) && wait &&
-	    wait->cancel(wait, task->cancel_message))
+	    wait->cancel(wait, task, task->cancel_message))
 		task->must_cancel = false;
 	kn_task_leave(task);
-	outcome = task->wake_outcome;
-	if (kn_unlikely(knit_is_error(outcome))) {
-		kn_message_record(task->wake_message);
-		task->wake_message = NULL;
-	}
-	return outcome;
+	return task->wake_outcome;
 }
 
 int kn_task_take_cancel(struct kn_task *task)
@@ -81,31 +78,30 @@ int kn_task_refuse(struct kn_task *task)
 
 static void awaited_is_done(struct kn_waiter *waiter, knit_future *future)
 {
-	struct kn_task *task = kn_container_of(waiter, struct kn_task, waiter);
+	struct kn_task *task = kn_container_of(waiter, struct kn_task, place.waiter);
 
-	task->awaited = NULL;
 	if (kn_unlikely(future->state == KN_CANCELLED))
 		kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(future->message));
 	else
 		kn_task_wake(task, 0, NULL);
 }
 
-/* Only at the start of a wait: knit_task_cancel() follows task->awaited by itself. */
-static bool await_cancel(struct kn_wait *wait, struct kn_message *message)
+/* Only at the start of a wait: knit_task_cancel() follows what the task awaits by itself. */
+static bool await_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	(void)wait;
-	return kn_future_request_cancel(kn_task_of(kn_self.task)->awaited, message);
+	return kn_future_request_cancel(task->place.awaited, message);
 }
 
-static struct kn_wait awaiting = {.cancel = await_cancel};
+struct kn_wait kn_awaiting = {.cancel = await_cancel};
 
 /* 0 once @future is done, or why the outcome is not for the caller. */
 int kn_task_await(struct kn_task *task, knit_future *future)
 {
-	task->waiter.notify = awaited_is_done;
-	kn_list_add_tail(&future->waiters, &task->waiter.link);
-	task->awaited = future;
-	return (int)kn_task_suspend(task, &awaiting);
+	task->place.waiter.notify = awaited_is_done;
+	kn_list_add_tail(&future->waiters, &task->place.waiter.link);
+	task->place.awaited = future;
+	return (int)kn_task_suspend(task, &kn_awaiting);
 }
 
 intptr_t knit_await(knit_future *future)
@@ -136,46 +132,36 @@ intptr_t knit_await(knit_future *future)
 
 /* ---- for a time ---------------------------------------------------------------------- */
 
-struct sleep {
-	struct kn_wait wait;
-	struct kn_timer timer;
-	struct kn_task *task;
-};
-
 /* The timer is a callback of its own, as in asyncio: the sleeper goes on one pass later. */
 static void sleep_over(struct kn_ready *ready)
 {
-	struct sleep *sleep = kn_container_of(ready, struct sleep, timer.ready);
-
-	kn_task_wake(sleep->task, 0, NULL);
+	kn_task_wake(kn_container_of(ready, struct kn_task, place.sleep.ready), 0, NULL);
 }
 
-static bool sleep_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool sleep_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
-	struct sleep *sleep = kn_container_of(wait, struct sleep, wait);
-
-	kn_timer_stop(sleep->task->future.loop, &sleep->timer);
-	kn_task_wake(sleep->task, -KNIT_ECANCELLED, kn_message_ref(message));
+	(void)wait;
+	kn_timer_stop(task->future.loop, &task->place.sleep);
+	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 	return true;
 }
+
+static struct kn_wait sleeping = {.cancel = sleep_cancel};
 
 int knit_sleep_until(int64_t when)
 {
 	int error = 0;
 	struct kn_task *task = kn_task_current(&error);
-	struct sleep sleep = {
-	        .wait.cancel = sleep_cancel,
-	        .timer.ready.run = sleep_over,
-	        .task = task,
-	};
 
 	if (kn_unlikely(!task))
 		return error;
-	kn_list_init(&sleep.timer.ready.link);
-	error = kn_timer_start(task->future.loop, &sleep.timer, when);
-	if (kn_unlikely(error < 0))
+	task->place.sleep.ready.run = sleep_over;
+	error = kn_timer_start(task->future.loop, &task->place.sleep, when);
+	if (kn_unlikely(error < 0)) {
+		task->place.ready.run = kn_task_step;
 		return error;
-	return (int)kn_task_suspend(task, &sleep.wait);
+	}
+	return (int)kn_task_suspend(task, &sleeping);
 }
 
 /* A delay in seconds or milliseconds looks like this. */
@@ -209,6 +195,6 @@ int knit_sleep(int64_t delay)
 	if (kn_unlikely(!task))
 		return error;
 	task->wake_outcome = kn_unlikely(task->interrupted) ? -KNIT_ECANCELLED : 0;
-	kn_loop_ready(task->future.loop, &task->ready);
+	kn_loop_ready(task->future.loop, &task->place.ready);
 	return (int)kn_task_suspend(task, NULL);
 }

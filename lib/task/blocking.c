@@ -175,7 +175,7 @@ static void detour_orphaned(struct kn_job *job)
 	kn_message_unref(job->message);
 }
 
-static bool detour_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool detour_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	struct detour *detour = kn_container_of(wait, struct detour, wait);
 
@@ -183,7 +183,7 @@ static bool detour_cancel(struct kn_wait *wait, struct kn_message *message)
 		return false; /* it runs, or has returned */
 	kn_vars_release(detour->job.vars);
 	end_job(&detour->job);
-	kn_task_wake(detour->task, -KNIT_ECANCELLED, kn_message_ref(message));
+	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 	return true;
 }
 
@@ -248,8 +248,9 @@ static void shutdown_late(struct kn_ready *ready)
 	shutdown_wake(kn_container_of(ready, struct shutdown, timer.ready), -ETIMEDOUT, NULL);
 }
 
-static bool shutdown_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool shutdown_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
+	(void)task;
 	shutdown_wake(kn_container_of(wait, struct shutdown, wait), -KNIT_ECANCELLED,
 	              kn_message_ref(message));
 	return true;

@@ -56,11 +56,11 @@ static knit_future *leaf_of(knit_future *future, const struct kn_scope *from)
 	uint32_t hops = 0;
 
 	/* What is awaited is not done: its completion would have ended the wait. */
-	while (future->is_task && kn_task_of(future)->awaited) {
+	while (future->is_task && kn_task_awaits(kn_task_of(future))) {
 		if (kn_unlikely(kn_task_of(future)->scope) && shield_of(kn_task_of(future), from))
 			break;
 		from = NULL;
-		future = kn_task_of(future)->awaited;
+		future = kn_task_awaits(kn_task_of(future));
 		if (++hops > future->loop->tasks.live)
 			return NULL;
 	}
@@ -71,8 +71,7 @@ static knit_future *leaf_of(knit_future *future, const struct kn_scope *from)
 static void break_circle(struct kn_task *task, struct kn_message *message)
 {
 	task->cancelling++;
-	kn_list_del(&task->waiter.link);
-	task->awaited = NULL;
+	kn_list_del(&task->place.waiter.link);
 	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 }
 
@@ -88,7 +87,7 @@ static void request_here(struct kn_task *task, struct kn_scope *from, struct kn_
 		return;
 	}
 	task->requests++;
-	if (!task->wait || !task->wait->cancel(task->wait, message))
+	if (!task->wait || !task->wait->cancel(task->wait, task, message))
 		kn_task_keep_request(task, message);
 }
 
@@ -105,6 +104,7 @@ static bool request_future(knit_future *future, struct kn_message *message)
 static void note_passed_on(struct kn_scope *from)
 {
 	from->asked = true;
+	from->task->untold = true;
 	from->delivered = ++from->task->deliveries;
 }
 
@@ -122,7 +122,7 @@ static bool request(knit_future *future, struct kn_scope *from, struct kn_messag
 	}
 	if (from && future != leaf)
 		note_passed_on(from);
-	for (; future != leaf; future = last->awaited) {
+	for (; future != leaf; future = kn_task_awaits(last)) {
 		if (last)
 			from = NULL;
 		last = kn_task_of(future);
@@ -191,6 +191,7 @@ void kn_task_delivered(struct kn_task *task)
 {
 	task->requests = 0;
 	task->deliveries++;
+	task->untold = true;
 	for (struct kn_scope *scope = task->scope; scope; scope = scope->outer) {
 		if (scope->own)
 			scope->delivered = task->deliveries;
@@ -260,6 +261,8 @@ void kn_tasks_unwind(struct knit_loop *loop)
 static void give_up(struct kn_task *task)
 {
 	kn_list_del(&task->link);
+	if (kn_task_awaits(task))
+		kn_list_del(&task->place.waiter.link);
 	task->future.loop->abandoned++;
 	if (task->group)
 		kn_group_child_ended(task);
@@ -273,7 +276,7 @@ void kn_tasks_give_up(struct knit_loop *loop)
 	kn_list_for_each_safe (node, &loop->all_tasks) {
 		struct kn_task *task = kn_list_entry(node, struct kn_task, link);
 
-		if (task->wait && !task->awaited && !task->wait->for_tasks)
+		if (task->wait && !kn_task_awaits(task) && !task->wait->for_tasks)
 			give_up(task);
 	}
 	if (loop->abandoned > before)

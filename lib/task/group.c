@@ -95,7 +95,7 @@ static void collect(struct kn_group *group, struct kn_task *child)
 
 static void child_is_done(struct kn_ready *ready)
 {
-	struct kn_task *child = kn_container_of(ready, struct kn_task, ready);
+	struct kn_task *child = kn_container_of(ready, struct kn_task, place.ready);
 	struct kn_group *group = child->group;
 
 	/* One that was given up may be woken all the same, by the kernel, for nobody. */
@@ -106,8 +106,8 @@ static void child_is_done(struct kn_ready *ready)
 
 void kn_group_child_ended(struct kn_task *child)
 {
-	child->ready.run = child_is_done;
-	kn_loop_ready(child->future.loop, &child->ready);
+	child->place.ready.run = child_is_done;
+	kn_loop_ready(child->future.loop, &child->place.ready);
 }
 
 static int refuse(const char *state)
@@ -193,10 +193,9 @@ knit_task *(knit_task_group_create_task)(knit_task_group *group, knit_coro *coro
 
 /* ---- in ------------------------------------------------------------------------------ */
 
-static bool exit_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool exit_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	struct kn_group *group = kn_container_of(wait, struct kn_group, wait);
-	struct kn_task *task = group->scope.task;
 
 	/* A level scope asks whenever the wait goes on. It has been heard. */
 	if (group->aborting && task->requests == 0)

@@ -67,7 +67,7 @@ void kn_tasks_attach(struct knit_loop *loop)
 }
 
 /* The first object of a loop keeps the loop in memory, for all of them. */
-static void *object_new(struct knit_loop *loop, struct kn_slab *slab, uint32_t *ret_index)
+static inline void *object_new(struct knit_loop *loop, struct kn_slab *slab, uint32_t *ret_index)
 {
 	void *object;
 
@@ -78,14 +78,15 @@ static void *object_new(struct knit_loop *loop, struct kn_slab *slab, uint32_t *
 	return object;
 }
 
-static void object_free(struct knit_loop *loop, struct kn_slab *slab, void *object, uint32_t index)
+static inline void object_free(struct knit_loop *loop, struct kn_slab *slab, void *object,
+                               uint32_t index)
 {
 	kn_slab_free(slab, object, index);
 	if (kn_unlikely(loop->tasks.live + loop->futures.live == 0))
 		kn_loop_let_go(loop);
 }
 
-static void future_init(knit_future *future, struct knit_loop *loop, uint32_t index)
+static inline void future_init(knit_future *future, struct knit_loop *loop, uint32_t index)
 {
 	future->loop = loop;
 	future->refs = 1;
@@ -133,10 +134,22 @@ struct kn_task *kn_task_alloc(struct knit_loop *loop)
 	task = object_new(loop, &loop->tasks, &index);
 	if (kn_unlikely(!task))
 		return NULL;
-	memset(task, 0, sizeof(*task));
+	/* Field by field: most of what is not named here is written before it is read. */
 	future_init(&task->future, loop, index);
 	task->future.origin = kn_origin_note(loop);
 	task->future.is_task = true;
+	task->fiber.stack = NULL;
+	task->wait = NULL;
+	task->wake_outcome = 0;
+	task->must_cancel = task->interrupted = task->started = task->returned = false;
+	task->refused = 0;
+	task->eager = task->taken = task->overdue = task->untold = false;
+	task->cancelling = task->requests = task->held = task->deliveries = 0;
+	task->scope = NULL;
+	task->group = NULL;
+	task->cancel_message = NULL;
+	task->current.record = NULL;
+	task->current.vars = NULL;
 	return task;
 }
 
@@ -163,7 +176,7 @@ void kn_future_report(knit_future *future, const char *message)
 
 /* What nobody retrieved goes where somebody may deal with it. The object is still whole here,
  * and has a reference that the handler cannot drop. */
-static void discard_outcome(knit_future *future)
+static inline void discard_outcome(knit_future *future)
 {
 	if (future->retrieved || future->state != KN_FINISHED)
 		return;
@@ -197,7 +210,7 @@ void kn_tasks_close(struct knit_loop *loop)
 	}
 }
 
-static void object_destroy(knit_future *future)
+static inline void object_destroy(knit_future *future)
 {
 	struct knit_loop *loop = future->loop;
 
@@ -214,9 +227,8 @@ static void object_destroy(knit_future *future)
 
 	kn_list_del(&task->link);
 	kn_message_unref(task->current.record);
-	kn_message_unref(task->wake_message);
 	kn_message_unref(task->cancel_message);
-	kn_free(task->name);
+	kn_task_free_name(task);
 	object_free(loop, &loop->tasks, task, future->index);
 	kn_vars_release(vars);
 }
@@ -236,7 +248,8 @@ void kn_future_release(knit_future *future)
 	discard_outcome(future);
 	if (kn_unlikely(--future->refs > 0))
 		return; /* the exception handler kept it */
-	kn_done_callbacks_free(future);
+	if (kn_unlikely(!kn_list_empty(&future->waiters)))
+		kn_done_callbacks_free(future);
 	object_destroy(future);
 }
 

@@ -121,15 +121,16 @@ static void call_back(struct kn_ready *ready)
 
 /* Passes the request on. The wait goes on until the other side is done, whose outcome then
  * decides, as with knit_await(). */
-static bool call_request_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool call_request_cancel(struct kn_wait *wait, struct kn_task *task,
+                                struct kn_message *message)
 {
 	struct call *call = kn_container_of(wait, struct call, wait);
 	unsigned held = atomic_load_explicit(&call->held, memory_order_relaxed);
-	struct kn_message *before = call->caller->cancel_message;
+	struct kn_message *before = task->cancel_message;
 	uint64_t number = request_number();
 
 	/* Should it come too late: the text that stays pending with it. */
-	call->caller->cancel_message = kn_message_ref(message);
+	task->cancel_message = kn_message_ref(message);
 	kn_message_unref(before);
 	if (atomic_load_explicit(&call->cancelling, memory_order_acquire) ||
 	    number <= call->request)

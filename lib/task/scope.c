@@ -179,10 +179,11 @@ static void interrupt(struct kn_task *task)
 	task->interrupted = is_interrupted(task);
 	if (!task->interrupted || !task->wait)
 		return;
-	if (task->awaited)
-		(void)kn_future_request_cancel(task->awaited, NULL);
+	if (kn_task_awaits(task))
+		(void)kn_future_request_cancel(kn_task_awaits(task), NULL);
 	else
-		(void)task->wait->cancel(task->wait, task->requests ? task->cancel_message : NULL);
+		(void)task->wait->cancel(task->wait, task,
+		                         task->requests ? task->cancel_message : NULL);
 }
 
 void kn_scope_cancel(struct kn_scope *scope, struct kn_message *message)

@@ -31,12 +31,12 @@ static void name_running_task(char *buffer, size_t size)
 	buffer[0] = '\0';
 	if (!kn_self.task)
 		return;
-	if (task->name) {
-		strncat(buffer, task->name, size - 1);
+	if (kn_task_name_text(task)) {
+		strncat(buffer, kn_task_name_text(task), size - 1);
 		return;
 	}
 	*digit = '\0';
-	number = task->number;
+	number = kn_task_number(task);
 	do
 		*--digit = (char)('0' + number % 10);
 	while (number /= 10);
@@ -51,14 +51,23 @@ void kn_task_name_overflows(void)
 
 /* ---- steps --------------------------------------------------------------------------- */
 
-static void task_main(void *arg)
-{
-	struct kn_task *task = arg;
+/* An eager first step under way, in the frame of its creator. */
+struct kn_start {
+	struct kn_task *task;
+	struct kn_fiber *creator;
+	struct kn_start *outer;
+};
 
-	task->wake_outcome = task->coro(task->arg);
-	task->returned = true;
-	kn_fiber_exit(&task->fiber, task->starter ? task->starter : &task->future.loop->fiber);
+/* Where a task goes that does not go on to the next: to its creator during an eager first step. */
+static inline struct kn_fiber *way_back(const struct kn_task *task)
+{
+	const struct kn_start *start = task->future.loop->start;
+
+	return kn_unlikely(start && start->task == task) ? start->creator
+	                                                 : &task->future.loop->fiber;
 }
+
+static void task_main(void *arg);
 
 /* False: the task cannot start: a request to cancel it came first, or there is no stack. */
 static bool prepare(struct kn_task *task)
@@ -68,8 +77,10 @@ static bool prepare(struct kn_task *task)
 
 	if (kn_unlikely(task->must_cancel))
 		return false;
-	if (kn_unlikely(!loop->stacks))
+	if (kn_unlikely(!loop->stacks)) {
 		loop->stacks = kn_stack_pool_new(loop->stack_size, loop->paint, KN_GUARD_BEST);
+		loop->exits_in_place = kn_fiber_exits_in_place();
+	}
 	stack = loop->stacks ? kn_stack_get(loop->stacks, task->stack_size) : NULL;
 	if (kn_unlikely(!stack))
 		return false;
@@ -110,7 +121,7 @@ static inline void set_running(struct kn_task *task)
 
 void kn_task_step(struct kn_ready *ready)
 {
-	struct kn_task *task = kn_container_of(ready, struct kn_task, ready);
+	struct kn_task *task = kn_container_of(ready, struct kn_task, place.ready);
 	struct kn_thread *self = &kn_self;
 
 	if (kn_unlikely(!task->started) && !prepare(task)) {
@@ -119,8 +130,8 @@ void kn_task_step(struct kn_ready *ready)
 	}
 	set_running(task);
 	kn_fiber_switch(&task->future.loop->fiber, &task->fiber);
-	/* A child of a fork() that the task made: the loop is the parent's. */
-	if (kn_unlikely(!self->task))
+	/* One that ended came back; or a child of a fork() did, and the loop is the parent's. */
+	if (!self->task)
 		return;
 	/* Perhaps another one came back than the one that left. */
 	task = kn_task_of(self->task);
@@ -138,25 +149,29 @@ void kn_task_start(struct kn_task *task)
 	struct kn_thread *self = &kn_self, creator = *self;
 	struct knit_loop *loop = task->future.loop;
 	struct kn_task *outer = creator.task ? kn_task_of(creator.task) : NULL;
-	struct kn_fiber *fiber = outer ? &outer->fiber : &loop->fiber;
+	struct kn_start start = {
+	        .task = task,
+	        .creator = outer ? &outer->fiber : &loop->fiber,
+	        .outer = loop->start,
+	};
 	bool in_factory = loop->in_factory;
 
-	kn_list_del(&task->ready.link);
+	kn_list_del(&task->place.ready.link);
 	task->eager = false;
 	if (kn_unlikely(!prepare(task))) {
 		kn_task_finish(task, task->must_cancel ? -KNIT_ECANCELLED : -ENOMEM);
 		return;
 	}
-	task->starter = fiber;
+	loop->start = &start;
 	loop->indirect += 2;
 	loop->in_factory = false;
 	self->vars = NULL;
 	set_running(task);
-	kn_fiber_switch(fiber, &task->fiber);
+	kn_fiber_switch(start.creator, &task->fiber);
 	/* A child of a fork() that the task made: it is nobody's task. */
 	if (kn_unlikely(!self->task))
 		return;
-	task->starter = NULL;
+	loop->start = start.outer;
 	loop->indirect -= 2;
 	loop->in_factory = in_factory;
 	kn_overflow_set_current(NULL);
@@ -184,7 +199,7 @@ static inline struct kn_task *take_next(struct knit_loop *loop)
 	ready = kn_list_entry(loop->batch.next, struct kn_ready, link);
 	if (ready->run != kn_task_step)
 		return NULL;
-	task = kn_container_of(ready, struct kn_task, ready);
+	task = kn_container_of(ready, struct kn_task, place.ready);
 	if (kn_unlikely(!task->started) && !prepare(task))
 		return NULL; /* the loop ends it */
 	kn_list_del(&ready->link);
@@ -201,10 +216,10 @@ static void watch_cancellation(struct kn_task *task)
 	        .future = &task->future,
 	};
 
-	if (task->cancelling <= task->requests + task->held ||
-	    task->deliveries == task->told_deliveries || (task->wait && task->wait->stays))
+	if (task->cancelling <= task->requests + task->held || !task->untold ||
+	    (task->wait && task->wait->stays))
 		return;
-	task->told_deliveries = task->deliveries;
+	task->untold = false;
 	context.name = knit_task_get_name(&task->future);
 	context.created = kn_origin_print(task->future.origin, created, sizeof(created));
 	kn_loop_report(task->future.loop, &context);
@@ -217,7 +232,52 @@ static KN_COLD void leave_indirect(struct kn_task *task)
 
 	if (loop->debug)
 		watch_cancellation(task);
-	kn_fiber_switch(&task->fiber, task->starter ? task->starter : &loop->fiber);
+	kn_fiber_switch(&task->fiber, way_back(task));
+}
+
+/* Can the end of @task be dealt with on its own stack? Only if nobody else's code may run: what
+ * ends with a failure, or calls something, does so on the loop's stack. */
+static inline bool ends_quietly(const struct kn_task *task)
+{
+	const struct knit_loop *loop = task->future.loop;
+
+	return loop->exits_in_place && !loop->indirect && loop->phase == KN_OPEN &&
+	       kn_self.task == &task->future && !task->must_cancel && !task->scope &&
+	       !task->group && !task->arg_free && !task->future.result_free &&
+	       !knit_is_error(task->wake_outcome);
+}
+
+/* Ends @task, which may be freed by it, and goes on with whatever is next in line: that may well
+ * start on the stack that has become free here. */
+KN_NORETURN static void end_in_place(struct kn_task *task)
+{
+	struct knit_loop *loop = task->future.loop;
+	struct kn_stack *stack = task->fiber.stack;
+	struct kn_fiber ended = task->fiber;
+
+	kn_self.task = NULL;
+	kn_self.message = NULL;
+	task->fiber.stack = NULL;
+	kn_task_finish(task, task->wake_outcome);
+	kn_stack_put(loop->stacks, stack);
+	task = take_next(loop);
+	if (task) {
+		set_running(task);
+		kn_fiber_exit(&ended, &task->fiber);
+	}
+	kn_overflow_set_current(NULL);
+	kn_fiber_exit(&ended, &loop->fiber);
+}
+
+static void task_main(void *arg)
+{
+	struct kn_task *task = arg;
+
+	task->wake_outcome = task->coro(task->arg);
+	task->returned = true;
+	if (kn_likely(ends_quietly(task)))
+		end_in_place(task);
+	kn_fiber_exit(&task->fiber, way_back(task));
 }
 
 void kn_task_leave(struct kn_task *task)
@@ -244,7 +304,7 @@ void kn_task_leave(struct kn_task *task)
 
 bool kn_task_describe(struct kn_ready *ready, struct kn_subject *subject)
 {
-	struct kn_task *task = kn_container_of(ready, struct kn_task, ready);
+	struct kn_task *task = kn_container_of(ready, struct kn_task, place.ready);
 
 	if (ready->run != kn_task_step)
 		return false;

@@ -89,55 +89,74 @@ static int starts_eagerly(const struct knit_loop *loop, const knit_task_options 
 	return options->eager_start == 0 && loop->eager && runs;
 }
 
-/* Without asking the factory. */
-static struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
-                            const knit_task_options *options, unsigned references, int *error)
-{
-	struct kn_task *task;
+/* What @options ask for beside the task itself. 0, or a negative code, and nothing to be undone. */
+struct extras {
 	struct kn_vars *vars;
-	char *name = NULL;
-	int eager = 0;
+	char *name;
+	int eager;
+};
 
-	*error = coro ? kn_loop_usable(loop) : -EINVAL;
-	if (kn_unlikely(*error < 0))
-		return NULL;
+static inline int take_extras(struct extras *ret, const struct knit_loop *loop,
+                              const knit_task_options *options)
+{
+	int r;
+
+	*ret = (struct extras){.eager = 0};
 	if (kn_unlikely(options->eager_start || loop->eager)) {
-		*error = eager = starts_eagerly(loop, options);
-		if (eager < 0)
-			return NULL;
+		ret->eager = starts_eagerly(loop, options);
+		if (ret->eager < 0)
+			return ret->eager;
 	}
-	*error = kn_vars_take(options->context, &vars);
-	if (kn_unlikely(*error < 0))
-		return NULL;
-	*error = -ENOMEM;
+	if (kn_likely(!options->context)) {
+		ret->vars = kn_vars_capture();
+	} else {
+		r = kn_vars_take(options->context, &ret->vars);
+		if (r < 0)
+			return r;
+	}
 	if (kn_unlikely(options->name != NULL)) {
-		name = kn_strdup(options->name);
-		if (!name) {
-			kn_vars_release(vars);
-			return NULL;
+		ret->name = kn_strdup(options->name);
+		if (!ret->name) {
+			kn_vars_release(ret->vars);
+			return -ENOMEM;
 		}
 	}
+	return 0;
+}
+
+/* Without asking the factory. */
+static inline struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
+                                   const knit_task_options *options, unsigned references,
+                                   int *error)
+{
+	struct kn_task *task;
+	struct extras extras;
+
+	*error = kn_likely(coro != NULL) ? kn_loop_usable(loop) : -EINVAL;
+	if (kn_likely(*error == 0))
+		*error = take_extras(&extras, loop, options);
+	if (kn_unlikely(*error < 0))
+		return NULL;
 	task = kn_task_alloc(loop);
 	if (kn_unlikely(!task)) {
-		kn_vars_release(vars);
-		kn_free(name);
+		kn_vars_release(extras.vars);
+		kn_free(extras.name);
+		*error = -ENOMEM;
 		return NULL;
 	}
-	*error = 0;
-	task->current.vars = vars;
-	task->eager = eager;
+	task->current.vars = extras.vars;
+	task->eager = extras.eager;
 	task->taken = !loop->in_factory;
 	task->future.refs = 1 + references;
 	task->future.result_free = options->result_free;
-	task->ready.run = kn_task_step;
+	task->place.ready.run = kn_task_step;
 	task->coro = coro;
 	task->arg = options->arg;
 	task->arg_free = options->arg_free;
 	task->stack_size = options->stack_size;
-	task->name = name;
-	task->number = next_number(loop);
+	task->name = extras.name ? (uintptr_t)extras.name : next_number(loop) << 1 | 1;
 	kn_list_add_tail(&loop->all_tasks, &task->link);
-	kn_loop_ready(loop, &task->ready);
+	kn_loop_ready(loop, &task->place.ready);
 	return task;
 }
 
@@ -152,28 +171,34 @@ struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
 	return make(loop, coro, options, references, error);
 }
 
-static struct kn_task *create(knit_loop *loop, knit_coro *coro, const knit_task_options *given,
-                              unsigned references, int *error)
+static inline struct kn_task *create(knit_loop *loop, knit_coro *coro,
+                                     const knit_task_options *given, unsigned references,
+                                     int *error)
 {
-	knit_task_options options;
+	const knit_task_options *options;
+	knit_task_options room;
 
-	*error = kn_options_copy(&options, sizeof(options), given);
-	if (*error == 0 && !loop)
-		*error = -KNIT_ENOLOOP;
-	return *error < 0 ? NULL : kn_task_create(loop, coro, &options, references, error);
+	options = kn_options_read(&room, sizeof(room), given, error);
+	if (kn_unlikely(!options))
+		return NULL;
+	*error = -KNIT_ENOLOOP;
+	return kn_likely(loop != NULL) ? kn_task_create(loop, coro, options, references, error)
+	                               : NULL;
 }
 
 knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_options *given)
 {
-	knit_task_options options;
+	const knit_task_options *options;
+	knit_task_options room;
 	struct kn_task *task = NULL;
-	int error = kn_options_copy(&options, sizeof(options), given);
+	int error = 0;
 
+	options = kn_options_read(&room, sizeof(room), given, &error);
 	loop = kn_loop_or_running(loop);
-	if (error == 0 && !loop)
+	if (options && !loop)
 		error = -KNIT_ENOLOOP;
 	if (error == 0)
-		task = make(loop, coro, &options, 1, &error);
+		task = make(loop, coro, options, 1, &error);
 	if (!task) {
 		kn_self.create_error = -error;
 		return NULL;
@@ -231,6 +256,25 @@ int(knit_spawn)(knit_coro *coro, void *arg)
 
 /* ---- asking -------------------------------------------------------------------------- */
 
+/* A name is one word: a text of the task's own, or, until somebody asks for it, a number and a
+ * lowest bit that no address of a text has. */
+
+const char *kn_task_name_text(const struct kn_task *task)
+{
+	return task->name & 1 ? NULL : (const char *)task->name;
+}
+
+uint64_t kn_task_number(const struct kn_task *task)
+{
+	return task->name >> 1;
+}
+
+void kn_task_free_name(struct kn_task *task)
+{
+	if (!(task->name & 1))
+		kn_free((void *)task->name);
+}
+
 int knit_task_set_name(knit_task *future, const char *name)
 {
 	int r = kn_future_check(future);
@@ -243,8 +287,8 @@ int knit_task_set_name(knit_task *future, const char *name)
 	copy = kn_strdup(name);
 	if (!copy)
 		return -ENOMEM;
-	kn_free(kn_task_of(future)->name);
-	kn_task_of(future)->name = copy;
+	kn_task_free_name(kn_task_of(future));
+	kn_task_of(future)->name = (uintptr_t)copy;
 	return 0;
 }
 
@@ -252,17 +296,20 @@ int knit_task_set_name(knit_task *future, const char *name)
 const char *knit_task_get_name(const knit_task *future)
 {
 	struct kn_task *task;
-	char name[32];
+	char name[32], *copy;
 
 	kn_future_demand(future, __func__);
 	if (!future->is_task)
 		return "future";
 	task = kn_task_of((knit_future *)future);
-	if (!task->name) {
-		snprintf(name, sizeof(name), "Task-%llu", (unsigned long long)task->number);
-		task->name = kn_strdup(name);
+	if (task->name & 1) {
+		snprintf(name, sizeof(name), "Task-%llu", (unsigned long long)kn_task_number(task));
+		copy = kn_strdup(name);
+		if (!copy)
+			return "Task";
+		task->name = (uintptr_t)copy;
 	}
-	return task->name ? task->name : "Task";
+	return kn_task_name_text(task);
 }
 
 knit_coro *knit_task_get_coro(const knit_task *future)

@@ -27,20 +27,20 @@ struct knit_future {
 	struct knit_loop *loop; /* borrowed: see kn_future_new(); kn_freed_loop when freed */
 	uint32_t refs;
 	uint32_t index; /* in its slab */
-	uint8_t state;  /* enum kn_state */
+	intptr_t outcome;
+	struct kn_list waiters;
+	struct kn_message *message; /* counted; of the failure or the cancellation */
+	union {
+		void (*result_free)(intptr_t outcome);
+		struct kn_derived *derived; /* if is_derived */
+	};
+	uint8_t state; /* enum kn_state */
 	bool is_task;
 	bool retrieved; /* somebody has seen the outcome */
 	bool quiet;     /* a failure that nobody retrieves is nobody's business either */
 	bool marked;    /* while a call looks for duplicates; false between calls */
 	bool is_derived;
-	intptr_t outcome;
-	struct kn_message *message; /* counted; of the failure or the cancellation */
-	struct kn_origin *origin;   /* counted: where it was created; NULL but in debug mode */
-	struct kn_list waiters;
-	union {
-		void (*result_free)(intptr_t outcome);
-		struct kn_derived *derived; /* if is_derived */
-	};
+	struct kn_origin *origin; /* counted: where it was created; NULL but in debug mode */
 };
 
 /* What a future that stands for others (a gather, a shield) is made of. A value of it belongs to
@@ -57,50 +57,61 @@ struct kn_derived {
 #define KN_REFUSALS_MAX 100
 
 struct kn_scope;
+struct kn_task;
 
 struct kn_wait {
-	/* Ends the wait early if it can: true if a wake-up with -KNIT_ECANCELLED, or with what
-	 * happened before, is certain. False: the request stays pending in the task. */
-	bool (*cancel)(struct kn_wait *wait, struct kn_message *message);
+	/* Ends the wait of @task early if it can: true if a wake-up with -KNIT_ECANCELLED, or with
+	 * what happened before, is certain. False: the request stays pending in the task. */
+	bool (*cancel)(struct kn_wait *wait, struct kn_task *task, struct kn_message *message);
 	bool for_tasks; /* they end it: a closing loop that gives up tasks begins with the others */
 	bool stays;     /* a cancelled task waits for it all the same: debug mode finds no fault */
 };
 
+/* What a task is linked by, wherever it is: in the ready list, among the waiters of the future that
+ * it awaits, or among the timers. */
+union kn_place {
+	struct kn_ready ready; /* its next step */
+	struct kn_timer sleep;
+	struct {
+		struct kn_waiter waiter;
+		knit_future *awaited; /* borrowed from its frame */
+	};
+};
+
+/* The order is that of use, since a short task touches little more than the first two lines. */
 struct kn_task {
 	struct knit_future future;
-	struct kn_ready ready; /* its next step */
-	struct kn_fiber fiber;
-	struct kn_wait *wait;            /* borrowed from its frame; NULL: does not wait */
-	intptr_t wake_outcome;           /* what the wait brought */
-	struct kn_message *wake_message; /* counted; goes with it */
-	struct kn_current current;
-	struct kn_message *cancel_message; /* counted; of the pending request */
-	struct kn_waiter waiter;           /* while it awaits a future */
-	knit_future *awaited;              /* that future; borrowed from its frame */
-	unsigned cancelling;               /* requests to cancel, less those that were taken back */
-	unsigned requests;                 /* of these, not delivered yet, nor held */
-	unsigned held;                     /* of these, kept back by scopes with a shield */
-	uint32_t deliveries;               /* counts kn_task_delivered(), and what was passed on */
-	bool must_cancel;                  /* deliver the requests at the next suspension */
-	bool interrupted;       /* every suspension is to fail: a level scope was cancelled */
+	union kn_place place;
+	union {
+		struct kn_fiber fiber;
+		size_t stack_size; /* until it is started */
+	};
+	struct kn_wait *wait;  /* borrowed from its frame; NULL: does not wait */
+	intptr_t wake_outcome; /* what the wait brought */
+	bool must_cancel;      /* deliver the requests at the next suspension */
+	bool interrupted;      /* every suspension is to fail: a level scope was cancelled */
+	bool started, returned;
+	uint8_t refused;        /* suspensions refused by a closing loop */
+	bool eager : 1;         /* kn_task_hurry() starts it */
+	bool taken : 1;         /* has gone to a creator: a factory may not return it again */
+	bool overdue : 1;       /* reported: it ignored its cancellation for the grace period */
+	bool untold : 1;        /* debug mode has not reported the last delivery */
+	unsigned cancelling;    /* requests to cancel, less those that were taken back */
+	unsigned requests;      /* of these, not delivered yet, nor held */
+	unsigned held;          /* of these, kept back by scopes with a shield */
+	uint32_t deliveries;    /* counts kn_task_delivered(), and what was passed on */
 	struct kn_scope *scope; /* the innermost; borrowed from its frame; NULL: none */
 	struct kn_group *group; /* that it is a child of, which has a reference; NULL: none */
-	struct kn_list
-	        sibling; /* the group's children, then its errors; only if there is a group */
-	struct kn_fiber *starter; /* during an eager first step: where that goes back to */
-	uint32_t told_deliveries; /* debug mode: deliveries when it was last reported */
-	bool eager;               /* kn_task_hurry() starts it */
-	bool taken;               /* has gone to a creator: a factory may not return it again */
-	bool started, returned;
-	bool overdue;    /* reported: it ignored its cancellation for the grace period */
-	uint8_t refused; /* suspensions refused by a closing loop */
+	struct kn_message *cancel_message; /* counted; of the pending request */
+	struct kn_current current;
 	knit_coro *coro;
 	void *arg;
 	void (*arg_free)(void *arg);
-	size_t stack_size;
-	char *name; /* owned; NULL: number */
-	uint64_t number;
-	struct kn_list link;           /* loop->all_tasks until it is done */
+	uintptr_t name;      /* a text or a number: see kn_task_name_text() */
+	struct kn_list link; /* loop->all_tasks until it is done */
+	/* not set but by those who use them */
+	struct kn_list
+	        sibling; /* the group's children, then its errors; only if there is a group */
 	struct kn_task *next_leftover; /* while knit_run() ends */
 };
 
@@ -219,6 +230,11 @@ static inline void kn_task_hurry(struct kn_task *task)
 /* Fills in @subject if @ready is a step of a task. */
 bool kn_task_describe(struct kn_ready *ready, struct kn_subject *subject);
 
+/* The text of its name, or NULL: it is called by its number. */
+const char *kn_task_name_text(const struct kn_task *task);
+uint64_t kn_task_number(const struct kn_task *task);
+void kn_task_free_name(struct kn_task *task);
+
 /* Has the report of a stack overflow name the running task. */
 void kn_task_name_overflows(void);
 
@@ -232,6 +248,14 @@ void kn_task_leave(struct kn_task *task);
 void kn_task_finish(struct kn_task *task, intptr_t outcome);
 
 /* ---- waiting ------------------------------------------------------------------------- */
+
+extern struct kn_wait kn_awaiting; /* the wait of every task that awaits a future */
+
+/* The future that @task awaits, or NULL. */
+static inline knit_future *kn_task_awaits(const struct kn_task *task)
+{
+	return task->wait == &kn_awaiting ? task->place.awaited : NULL;
+}
 
 KN_COLD int kn_task_refuse(struct kn_task *task);
 

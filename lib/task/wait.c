@@ -67,13 +67,13 @@ static void registration_notify(struct kn_waiter *waiter, knit_future *future)
 	kn_loop_ready(future->loop, &registration->ready);
 }
 
-static bool wait_cancel(struct kn_wait *base, struct kn_message *message)
+static bool wait_cancel(struct kn_wait *base, struct kn_task *task, struct kn_message *message)
 {
 	struct wait *wait = kn_container_of(base, struct wait, wait);
 
 	wait->over = true;
-	kn_timer_stop(wait->task->future.loop, &wait->timer);
-	kn_task_wake(wait->task, -KNIT_ECANCELLED, kn_message_ref(message));
+	kn_timer_stop(task->future.loop, &wait->timer);
+	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 	return true;
 }
 

@@ -224,12 +224,12 @@ int kn_wait_set_end(struct kn_wait_set *set)
 
 /* ---- taking -------------------------------------------------------------------------- */
 
-static bool taker_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool taker_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	struct kn_taker *taker = kn_container_of(wait, struct kn_taker, wait);
 
 	kn_list_del(&taker->link);
-	kn_task_wake(taker->task, -KNIT_ECANCELLED, kn_message_ref(message));
+	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 	return true;
 }
 

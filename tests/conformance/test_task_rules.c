@@ -40,7 +40,7 @@ static int places_of(knit_task *future)
 {
 	struct kn_task *task = kn_task_of(future);
 
-	return !kn_list_empty(&task->ready.link) + (task->wait != NULL) +
+	return (!task->wait && !kn_list_empty(&task->place.ready.link)) + (task->wait != NULL) +
 	       (knit_current_task(NULL) == future) + kn_future_is_done(future);
 }
 
@@ -59,13 +59,13 @@ CORO(watch_a_task)
 	knit_task *task = knit_create_task(wait_two_ways, future);
 
 	cr_assert_eq(places_of(task), 1, "scheduled");
-	cr_assert_not_null(kn_task_of(task)->ready.run);
+	cr_assert_not_null(kn_task_of(task)->place.ready.run);
 	ticks(1);
 	cr_assert_eq(places_of(task), 1, "awaiting");
-	cr_assert_eq(kn_task_of(task)->awaited, future);
+	cr_assert_eq(kn_task_awaits(kn_task_of(task)), future);
 	cr_assert_eq(knit_future_set_result(future, 1), 0);
 	cr_assert_eq(places_of(task), 1, "woken");
-	cr_assert_null(kn_task_of(task)->awaited);
+	cr_assert_null(kn_task_awaits(kn_task_of(task)));
 	ticks(1);
 	cr_assert_eq(places_of(task), 1, "sleeping");
 	cr_assert(knit_task_cancel(task, NULL));

@@ -232,9 +232,10 @@ Test(closing, a_task_that_goes_on_suspending_is_given_up)
 	knit_loop_unref(loop);
 }
 
-static bool refuse_cancel(struct kn_wait *wait, struct kn_message *message)
+static bool refuse_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	(void)wait;
+	(void)task;
 	(void)message;
 	return false;
 }

@@ -428,9 +428,10 @@ Test(group, a_child_that_is_given_up_lets_its_parent_go)
 	cr_assert_eq(ended, 1);
 }
 
-static bool never(struct kn_wait *wait, struct kn_message *message)
+static bool never(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
 	(void)wait;
+	(void)task;
 	(void)message;
 	return true; /* as an operation that the kernel does not let go of */
 }

@@ -319,9 +319,8 @@ bool kn_engine_quiet(const struct kn_engine *engine)
 {
 	/* Asked in every pass: whatever is in the queue counts, the engine's own entries too. */
 	return !kn_uring_cq_count(engine) && !kn_uring_kept_back(engine) &&
-	       !kn_uring_unsent(engine) && !engine->held_count &&
-	       kn_list_empty(&engine->waiting) && kn_list_empty(&engine->unheard) &&
-	       kn_list_empty(&engine->finished);
+	       !kn_uring_unsent(engine) && !engine->held_count && kn_list_empty(&engine->waiting) &&
+	       kn_list_empty(&engine->unheard) && kn_list_empty(&engine->finished);
 }
 
 int kn_uring_flush(struct kn_engine *engine)

@@ -23,13 +23,15 @@ KNIT_BEGIN_DECLS
  * Thread: loop.  Suspends: always.  Ownership: the descriptor is the caller's. */
 KNIT_API KNIT_NODISCARD int knit_open(const char *path, int flags, mode_t mode);
 
-/* Reads what there is.
+/* Reads what there is. What the kernel has of a file in memory is copied at once; a task that goes
+ * on so lets the others run every 64 reads, or megabyte.
  *
  * Units: @size in bytes, at most 0x7ffff000 at a time; @offset in bytes, -1: the file position,
  *   and for what has none.
  * Returns: the bytes read; 0: end of file.
  * Errors: -KNIT_ECANCELLED; -KNIT_ENOTASK; -KNIT_ECLOSED; -EBADF; those of pread(2).
- * Thread: loop.  Suspends: always.  Ownership: @buffer is the kernel's until the return. */
+ * Thread: loop.  Suspends: if the data is not in memory or @fd is no file; else now and then.
+ * Ownership: @buffer is the kernel's until the return. */
 KNIT_API KNIT_NODISCARD intptr_t knit_read(int fd, void *buffer, size_t size, int64_t offset);
 
 /* Writes; like write(2) it may take fewer bytes than it was given. Never raises SIGPIPE.

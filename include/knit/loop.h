@@ -52,20 +52,32 @@ typedef struct knit_loop_options {
 	uint32_t clock;      /* KNIT_CLOCK_* */
 	uint32_t paint;      /* not 0: paint stacks, so that their high-water mark is exact */
 	int32_t debug; /* debug mode: 1 on, -1 off, 0: as KNIT_DEBUG in the environment says */
+	int64_t spin;  /* ns that the loop looks for something to do before it sleeps in the kernel;
+	                * 0: not at all. Two loops on idle CPUs of their own hand over in less than
+	                * a microsecond then; a loop that is idle burns its CPU for so long after
+	                * each thing it did */
+	int64_t min_wait; /* ns; not 0: a wait goes on for so long, or until .min_complete things
+	                   * are there, and not just one. Fewer and larger passes, and everything
+	                   * (timers, posts, signals) later by up to as much. Rounded up to whole
+	                   * microseconds; does nothing on kernels before 6.12 */
+	uint32_t min_complete; /* with .min_wait; 0: 8. Never more than operations are in flight */
 } knit_loop_options;
 
 /* Keyword arguments of knit_run(): those of the loop that it makes, and the main task's. */
 typedef struct knit_run_options {
-	size_t size;         /* sizeof(knit_run_options); the macro sets it */
-	void *arg;           /* the coroutine's; the macro sets it */
-	size_t stack_size;   /* as in knit_loop_options */
-	uint32_t sq_entries; /* as in knit_loop_options */
-	uint32_t cq_entries; /* as in knit_loop_options */
-	uint32_t clock;      /* KNIT_CLOCK_* */
-	uint32_t paint;      /* as in knit_loop_options */
-	int64_t grace;       /* ns that cancelled tasks, and then functions in threads, may take
-	                      * at the end; 0: 60 s; KNIT_FOREVER: no limit */
-	int32_t debug;       /* as in knit_loop_options */
+	size_t size;           /* sizeof(knit_run_options); the macro sets it */
+	void *arg;             /* the coroutine's; the macro sets it */
+	size_t stack_size;     /* as in knit_loop_options */
+	uint32_t sq_entries;   /* as in knit_loop_options */
+	uint32_t cq_entries;   /* as in knit_loop_options */
+	uint32_t clock;        /* KNIT_CLOCK_* */
+	uint32_t paint;        /* as in knit_loop_options */
+	int64_t grace;         /* ns that cancelled tasks, and then functions in threads, may take
+	                        * at the end; 0: 60 s; KNIT_FOREVER: no limit */
+	int32_t debug;         /* as in knit_loop_options */
+	int64_t spin;          /* as in knit_loop_options */
+	int64_t min_wait;      /* as in knit_loop_options */
+	uint32_t min_complete; /* as in knit_loop_options */
 } knit_run_options;
 
 /* ---- running ------------------------------------------------------------------------- */

@@ -24,6 +24,16 @@
 
 #define KN_ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
+/* What a thread says to its core while it spins. */
+static inline void kn_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb");
+#endif
+}
+
 #ifndef __has_feature
 #define __has_feature(x) 0
 #endif

@@ -68,6 +68,7 @@ struct kn_engine;
 struct kn_engine_options {
 	unsigned sq_entries; /* 0: 256 */
 	unsigned cq_entries; /* 0: 4096 */
+	int64_t min_wait;    /* ns that a wait for several may take; 0: waits are for one */
 };
 
 struct kn_engine_counters {
@@ -99,13 +100,15 @@ KN_NODISCARD int kn_engine_submit(struct kn_engine *engine, struct kn_op *op);
 /* Asks the kernel to end @op, which must be in flight. May be repeated. Cannot fail. */
 void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op);
 
-/* Submits what is queued and, if @wait, waits until something completes or CLOCK_MONOTONIC
- * reaches @deadline (ns; INT64_MAX: for ever). Makes no system call if there is nothing to
- * submit, nothing that the kernel keeps back and no reason to wait. It returns earlier, with
- * nothing completed, where a signal was handled, or where the kernel could not take something
- * and is to be asked again: look around and call again. 0, or a negative errno after which
- * the engine is of no more use; -EINTR, -EAGAIN, -EBUSY and the like are dealt with inside. */
-int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline);
+/* Submits what is queued and, if @wait is not 0, waits until something completes or CLOCK_MONOTONIC
+ * reaches @deadline (ns; INT64_MAX: for ever). With @wait above 1 it waits for as many completions,
+ * but after options.min_wait for no more than one; the deadline counts as one of them. Makes no
+ * system call if there is nothing to submit, nothing that the kernel keeps back and no reason to
+ * wait. It returns earlier, with nothing completed, where a signal was handled, or where the kernel
+ * could not take something and is to be asked again: look around and call again. 0, or a negative
+ * errno after which the engine is of no more use; -EINTR, -EAGAIN, -EBUSY and the like are dealt
+ * with inside. */
+int kn_engine_enter(struct kn_engine *engine, unsigned wait, int64_t deadline);
 
 /* Calls complete() at most @max times. Returns how often. Not from inside complete(). */
 unsigned kn_engine_reap(struct kn_engine *engine, unsigned max);

@@ -7,8 +7,19 @@
 #ifndef KN_ENGINE_KERNEL_H
 #define KN_ENGINE_KERNEL_H
 
+#include <stdint.h>
+
 #define KN_SETUP_NO_SQARRAY (1U << 16) /* Linux 6.6; liburing 2.6 adds it by itself */
+#define KN_FEAT_MIN_TIMEOUT (1U << 15) /* Linux 6.12 */
 #define KN_FEAT_NO_IOWAIT   (1U << 17) /* Linux 6.15 */
 #define KN_ENTER_NO_IOWAIT  (1U << 7)  /* if KN_FEAT_NO_IOWAIT */
+
+/* struct io_uring_getevents_arg, whose third member was padding once. */
+struct kn_getevents_arg {
+	uint64_t sigmask;
+	uint32_t sigmask_size;
+	uint32_t min_wait_us; /* if KN_FEAT_MIN_TIMEOUT */
+	uint64_t ts;
+};
 
 #endif

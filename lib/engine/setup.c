@@ -141,6 +141,13 @@ static int make_ring(struct kn_engine *engine, unsigned sq, unsigned cq)
 	return 0;
 }
 
+static unsigned whole_us(int64_t ns)
+{
+	int64_t us = ns / 1000 + (ns % 1000 > 0);
+
+	return us < INT32_MAX ? (unsigned)us : INT32_MAX;
+}
+
 int kn_engine_new(struct kn_engine **ret, const struct kn_engine_options *options, char *why,
                   size_t why_size)
 {
@@ -166,6 +173,8 @@ int kn_engine_new(struct kn_engine **ret, const struct kn_engine_options *option
 	kn_inflight_init(engine);
 	engine->timer_at = INT64_MAX;
 	engine->wait_span = INT64_MAX;
+	if (options && engine->features & KN_FEAT_MIN_TIMEOUT && !engine->valgrind)
+		engine->min_wait = whole_us(options->min_wait);
 	engine->registered = -1;
 	engine->event_fd = -1;
 	engine->process = getpid();

@@ -25,15 +25,19 @@ static int call(struct kn_engine *engine, unsigned submit, unsigned wait)
 {
 	unsigned fd = (unsigned)engine->enter_fd;
 	unsigned flags = engine->enter_flags | IORING_ENTER_GETEVENTS;
-	struct io_uring_getevents_arg bound = {0};
+	struct kn_getevents_arg bound = {0};
 	struct __kernel_timespec span;
 
 	if (kn_unlikely(wait && engine->valgrind))
 		return kn_embed_wait(engine, submit);
-	if (!wait || engine->wait_span == INT64_MAX)
+	if (!wait || (engine->wait_span == INT64_MAX && wait == 1))
 		return io_uring_enter2(fd, submit, wait, flags, NULL, _NSIG / 8);
-	span = kn_deadline_span(engine->wait_span);
-	bound.ts = (uintptr_t)&span;
+	if (engine->wait_span != INT64_MAX) {
+		span = kn_deadline_span(engine->wait_span);
+		bound.ts = (uintptr_t)&span;
+	}
+	if (wait > 1)
+		bound.min_wait_us = engine->min_wait;
 	return io_uring_enter2(fd, submit, wait, flags | IORING_ENTER_EXT_ARG, (void *)&bound,
 	                       sizeof(bound));
 }
@@ -272,9 +276,10 @@ static bool go_on(struct kn_engine *engine, bool kept_back, bool bound_reached, 
 	return deadline == INT64_MAX || kn_deadline_now() < deadline;
 }
 
-int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
+int kn_engine_enter(struct kn_engine *engine, unsigned wait, int64_t deadline)
 {
 	int r = engine->broken ? engine->broken : submit_waiting(engine);
+	unsigned many = engine->min_wait ? wait : 1;
 
 	if (kn_unlikely(r < 0))
 		return r;
@@ -291,7 +296,7 @@ int kn_engine_enter(struct kn_engine *engine, bool wait, int64_t deadline)
 		if (!sleep && !kept_back && !kn_uring_unsent(engine))
 			return 0;
 		head = kn_uring_sq_head(engine);
-		r = enter(engine, sleep);
+		r = enter(engine, sleep ? many : 0);
 		if (kn_unlikely(r < 0)) {
 			if (!passing(r))
 				return broken(engine, r);

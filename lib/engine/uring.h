@@ -71,6 +71,7 @@ struct kn_engine {
 	int64_t timer_at; /* when the timer in the ring fires, INT64_MAX if there is none */
 	struct __kernel_timespec timer_span; /* read when the kernel takes the timer's entry */
 	int64_t wait_span; /* ns that the next enter waits at most, INT64_MAX for ever */
+	unsigned min_wait; /* us that a wait for several completions may take; 0: there is none */
 
 	/* the descriptor table: see inflight.c */
 	struct kn_list **chunks; /* owned, and each chunk too; NULL where none is needed yet */

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* descriptor.c - open, read, write, fsync and poll: one operation each. */
+/* descriptor.c - open, read, write, fsync and poll: one operation each, or for a read of what is in
+ * memory none.
+ *
+ * A write has no such short cut. Many file systems (ext4 among them) cannot write to the page cache
+ * without perhaps waiting, and say so (EOPNOTSUPP) to an attempt with RWF_NOWAIT, which then is a
+ * system call for nothing; those that can do it in the ring as well. A plain pwrite() would be
+ * cheaper by far than the ring's way through a thread of the kernel, but it waits for the journal
+ * and, where too much is dirty, for the disk: all of the loop's tasks would. */
 #include "io/operation.h"
 #include <fcntl.h>
 #include "knit/file.h"
@@ -18,30 +25,51 @@ int knit_open(const char *path, int flags, mode_t mode)
 }
 
 /* An operation on @fd that moves bytes between it and @buffer. */
-static intptr_t transfer(uint8_t opcode, int fd, void *buffer, size_t size, int64_t offset)
+static intptr_t transfer(uint8_t opcode, int fd, void *buffer, size_t size, int64_t offset,
+                         bool partial)
 {
 	struct kn_operation operation = {
-	        .op = {
-	                .opcode = opcode,
-	                .fd = fd,
-	                .address = buffer,
-	                .length = size < KN_IO_MAX ? (uint32_t)size : KN_IO_MAX,
-	                .offset = (uint64_t)offset,
-	        }};
+	        .op =
+	                {
+	                        .opcode = opcode,
+	                        .fd = fd,
+	                        .address = buffer,
+	                        .length = (uint32_t)size,
+	                        .offset = (uint64_t)offset,
+	                },
+	        .partial = partial,
+	};
 
-	if (fd < 0)
-		return -EBADF;
-	return offset < -1 ? -EINVAL : kn_operation_run(&operation);
+	return kn_operation_run(&operation);
 }
 
 intptr_t knit_read(int fd, void *buffer, size_t size, int64_t offset)
 {
-	return transfer(KN_OP_READ, fd, buffer, size, offset);
+	size_t got;
+	intptr_t r;
+
+	if (fd < 0)
+		return -EBADF;
+	if (offset < -1)
+		return -EINVAL;
+	if (size > KN_IO_MAX)
+		size = KN_IO_MAX;
+	if (kn_read_cached(fd, buffer, size, offset, &got))
+		return (intptr_t)got;
+	r = transfer(KN_OP_READ, fd, (void *)((uintptr_t)buffer + got), size - got,
+	             offset < 0 ? -1 : offset + (int64_t)got, got > 0);
+	/* What was read before is not lost by what came of the rest. */
+	return got == 0 ? r : (intptr_t)got + (r > 0 ? r : 0);
 }
 
 intptr_t knit_write(int fd, const void *buffer, size_t size, int64_t offset)
 {
-	return transfer(KN_OP_WRITE, fd, (void *)buffer, size, offset);
+	if (fd < 0)
+		return -EBADF;
+	if (offset < -1)
+		return -EINVAL;
+	return transfer(KN_OP_WRITE, fd, (void *)buffer, size < KN_IO_MAX ? size : KN_IO_MAX,
+	                offset, false);
 }
 
 int knit_fsync(int fd)

@@ -1,5 +1,6 @@
 # lib/io: sources and headers, one a line.
 io_sources = \
+	lib/io/cached.c \
 	lib/io/close.c \
 	lib/io/close.h \
 	lib/io/descriptor.c \

@@ -26,6 +26,10 @@ struct kn_operation {
  * them. */
 intptr_t kn_operation_run(struct kn_operation *operation);
 
+/* Reads what is in memory, without suspending. False: that was not all, *@ret_got bytes of it; the
+ * rest is to be asked of the kernel. @fd may be anything. See cached.c. */
+bool kn_read_cached(int fd, void *buffer, size_t size, int64_t offset, size_t *ret_got);
+
 /* Asks the kernel to end @op early. Between the passes of a hosted loop nobody would hand the
  * kernel that request: the host is told to come. */
 void kn_operation_end(struct knit_loop *loop, struct kn_op *op);

@@ -20,6 +20,7 @@
 
 #define DEFAULT_STACK_SIZE (64 * 1024)
 #define GRACE              (5 * KNIT_S)
+#define MIN_COMPLETE       8
 
 static void init_fields(struct knit_loop *loop, const knit_loop_options *options)
 {
@@ -46,6 +47,10 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	loop->grace = GRACE;
 	loop->stack_size = options->stack_size ? options->stack_size : DEFAULT_STACK_SIZE;
 	loop->paint = options->paint != 0;
+	loop->spin = options->spin;
+	loop->min_complete = options->min_wait == 0  ? 1
+	                     : options->min_complete ? options->min_complete
+	                                             : MIN_COMPLETE;
 	kn_debug_init(loop, options->debug);
 	atomic_init(&loop->owner, &kn_self);
 	atomic_init(&loop->magic, KN_LOOP_MAGIC);
@@ -58,7 +63,11 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 /* Everything a loop is made of, or a negative errno with what there is left to clean up. */
 static int acquire(struct knit_loop *loop, const knit_loop_options *options)
 {
-	struct kn_engine_options engine_options = {options->sq_entries, options->cq_entries};
+	struct kn_engine_options engine_options = {
+	        .sq_entries = options->sq_entries,
+	        .cq_entries = options->cq_entries,
+	        .min_wait = options->min_wait,
+	};
 	char why[256] = "";
 	int r = kn_thread_arm_exit();
 
@@ -109,14 +118,19 @@ static void release(struct knit_loop *loop)
 	kn_free(loop);
 }
 
+static bool acceptable(const knit_loop_options *options)
+{
+	return options->clock <= KNIT_CLOCK_VIRTUAL_JUMP && options->debug >= -1 &&
+	       options->debug <= 1 && options->spin >= 0 && options->min_wait >= 0;
+}
+
 knit_loop *knit_loop_new_with(const knit_loop_options *given)
 {
 	knit_loop_options options;
 	struct knit_loop *loop = NULL;
 	int r = kn_options_copy(&options, sizeof(options), given);
 
-	if (r == 0 &&
-	    (options.clock > KNIT_CLOCK_VIRTUAL_JUMP || options.debug < -1 || options.debug > 1))
+	if (r == 0 && !acceptable(&options))
 		r = -EINVAL;
 	if (r == 0) {
 		loop = kn_memalign(_Alignof(struct knit_loop), sizeof(*loop));

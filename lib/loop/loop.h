@@ -61,6 +61,14 @@ struct kn_subject; /* loop/debug.h */
 
 #define KN_OWNED_LISTS 256 /* so that thousands of readers do not make one long list */
 
+/* What is known of a descriptor for the rest of a pass. */
+struct kn_looked_at {
+	uint64_t pass; /* 0: of none */
+	int fd;
+	bool at_position; /* reads at the file position were meant */
+	bool cached;      /* what it is read from may be in memory */
+};
+
 struct kn_loop_counters {
 	uint64_t passes;
 	uint64_t posts;  /* taken out of the inbox */
@@ -93,6 +101,10 @@ struct knit_loop {
 	struct kn_slab callbacks;
 	uint64_t generation; /* of the newest handle */
 	uint32_t id;         /* of this loop, unique in the process */
+
+	/* waiting */
+	int64_t spin;          /* ns that it looks for something to do before it sleeps */
+	unsigned min_complete; /* that it would rather have in one wait; 1: no wish */
 
 	/* waking */
 	int wake_fd;          /* eventfd, owned */
@@ -149,6 +161,7 @@ struct knit_loop {
 	struct kn_list owned_fds[KN_OWNED_LISTS];    /* listeners and the like, by fd */
 	struct kn_list closing_fds;                  /* that a task is closing */
 	struct kn_list half_done;                    /* operations: see lib/io/operation.h */
+	struct kn_looked_at looked_at;               /* by lib/io/cached.c */
 	void (*close_owned)(struct knit_loop *loop); /* releases what is owned */
 
 	knit_exception_handler *exception_handler;

@@ -7,6 +7,9 @@
  * expired timers, posts, signals; completions and posts by bounded numbers, so that none of
  * them, nor tasks that yield for ever, keeps the others waiting.
  *
+ * A loop may spin before it sleeps (the option .spin). It has announced nothing then, so posts cost
+ * no system call, and it needs none to see them or that the kernel has something for it.
+ *
  * Sleeping is announced in the inbox (base/inbox.h): only a post that finds the announcement
  * writes the eventfd. A signal handler writes it always. */
 #include "loop/loop.h"
@@ -20,10 +23,11 @@
 #define COMPLETIONS_A_PASS 256
 #define POSTS_A_PASS       256
 #define LOOK_INTERVAL      (20 * KNIT_MS)
+#define SPIN_ROUNDS        16 /* between two looks at the clock */
 
 /* ---- waiting ------------------------------------------------------------------------- */
 
-static int enter(struct knit_loop *loop, bool wait, int64_t deadline)
+static int enter(struct knit_loop *loop, unsigned wait, int64_t deadline)
 {
 	return kn_engine_enter(loop->engine, wait, deadline);
 }
@@ -34,21 +38,59 @@ static bool nothing_came(const struct knit_loop *loop)
 	       !atomic_load_explicit(&loop->signals_pending, memory_order_relaxed);
 }
 
+/* How many completions to wait for: no more than can come. What is not in the hands of the kernel
+ * (posts, signals) comes as one, the poll's, and has to wait until the patience is over. */
+static unsigned how_many(const struct knit_loop *loop)
+{
+	size_t most = kn_engine_in_flight(loop->engine) - loop->own_ops;
+
+	return kn_likely(loop->min_complete <= 1 || most <= 1) ? 1
+	       : loop->min_complete <= most                    ? loop->min_complete
+	                                                       : (unsigned)most;
+}
+
 static int sleep_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
 	int r;
 
 	if (!kn_inbox_sleep(&loop->inbox))
-		return enter(loop, false, KNIT_FOREVER);
+		return enter(loop, 0, KNIT_FOREVER);
 	loop->counters.sleeps++;
 	/* A signal delivered from here on has written the eventfd, which ends the wait. */
 	if (atomic_load_explicit(&loop->signals_pending, memory_order_acquire))
-		r = enter(loop, false, KNIT_FOREVER);
+		r = enter(loop, 0, KNIT_FOREVER);
 	else
-		r = enter(loop, true, deadline);
+		r = enter(loop, how_many(loop), deadline);
 	if (kn_inbox_awake(&loop->inbox))
 		loop->wakes_owed++;
 	return r;
+}
+
+static int64_t clock_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * KNIT_S + t.tv_nsec;
+}
+
+/* Looks out for a while instead of sleeping: no poster has to make a system call for us then, nor
+ * do we. The time is the user's, and always the same: what comes next cannot be known from what
+ * came before, and an idle loop sleeps after it. Also true if @deadline was reached. */
+static bool spin(struct knit_loop *loop, int64_t deadline)
+{
+	int64_t now = clock_now(), end;
+
+	if (__builtin_add_overflow(now, loop->spin, &end) || end > deadline)
+		end = deadline;
+	for (; now < end; now = clock_now()) {
+		for (int i = 0; i < SPIN_ROUNDS; i++) {
+			if (!nothing_came(loop))
+				return true;
+			kn_pause();
+		}
+	}
+	return now >= deadline;
 }
 
 /* Is there a reason to look up before anything happens? Memory that a burst needed goes back bit
@@ -62,7 +104,6 @@ static bool looks_up(struct knit_loop *loop)
 
 static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
-	struct timespec t;
 	int64_t soon;
 	bool again;
 	int r;
@@ -72,12 +113,17 @@ static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 		if (r < 0)
 			return r;
 	}
+	if (kn_unlikely(loop->spin)) {
+		/* What the batch queued must be in the kernel meanwhile. */
+		r = enter(loop, 0, KNIT_FOREVER);
+		if (r < 0 || spin(loop, deadline))
+			return r;
+	}
 	do {
 		soon = deadline;
 		again = looks_up(loop);
 		if (again) {
-			clock_gettime(CLOCK_MONOTONIC, &t);
-			soon = (int64_t)t.tv_sec * KNIT_S + t.tv_nsec + LOOK_INTERVAL;
+			soon = clock_now() + LOOK_INTERVAL;
 			again = soon < deadline;
 		}
 		r = sleep_in_kernel(loop, again ? soon : deadline);
@@ -105,7 +151,7 @@ static bool has_other_references(const struct knit_loop *loop)
  * thread; so time jumps there. */
 static int wait_virtually(struct knit_loop *loop, int64_t deadline)
 {
-	int r = enter(loop, false, KNIT_FOREVER);
+	int r = enter(loop, 0, KNIT_FOREVER);
 
 	if (r < 0 || !nothing_came(loop))
 		return r;
@@ -165,7 +211,7 @@ int kn_loop_poll(struct knit_loop *loop, int64_t until)
 	loop->counters.passes++;
 	loop->now_valid = loop->clock != KNIT_CLOCK_MONOTONIC;
 	if (kn_likely(!idle)) {
-		r = enter(loop, false, KNIT_FOREVER);
+		r = enter(loop, 0, KNIT_FOREVER);
 	} else {
 		next = kn_heap_next(&loop->timers);
 		if (next > until)
@@ -352,7 +398,7 @@ int kn_loop_run(struct knit_loop *loop)
 	loop->stopping = false;
 	/* What the last batch queued goes to the kernel now, not with the next run. */
 	if (r == 0)
-		r = enter(loop, false, KNIT_FOREVER);
+		r = enter(loop, 0, KNIT_FOREVER);
 	return r;
 }
 

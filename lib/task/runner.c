@@ -32,6 +32,9 @@ static int init(struct knit_runner *runner, const knit_runner_options *options)
 	        .clock = options->clock,
 	        .paint = options->paint,
 	        .debug = options->debug,
+	        .spin = options->spin,
+	        .min_wait = options->min_wait,
+	        .min_complete = options->min_complete,
 	};
 
 	if (options->grace < 0)
@@ -301,6 +304,9 @@ intptr_t knit_run_with(knit_coro *main, const knit_run_options *given)
 	                          .paint = options.paint,
 	                          .grace = options.grace,
 	                          .debug = options.debug,
+	                          .spin = options.spin,
+	                          .min_wait = options.min_wait,
+	                          .min_complete = options.min_complete,
 	                  });
 	return r < 0 ? r : run_once(&runner, main, options.arg);
 }

@@ -96,6 +96,8 @@ struct kn_task {
 	bool taken : 1;         /* has gone to a creator: a factory may not return it again */
 	bool overdue : 1;       /* reported: it ignored its cancellation for the grace period */
 	bool untold : 1;        /* debug mode has not reported the last delivery */
+	uint8_t immediate;      /* I/O that did not suspend: lib/io/cached.c */
+	uint8_t immediate_pass; /* in which pass; the low bits */
 	unsigned cancelling;    /* requests to cancel, less those that were taken back */
 	unsigned requests;      /* of these, not delivered yet, nor held */
 	unsigned held;          /* of these, kept back by scopes with a shield */

@@ -23,7 +23,8 @@ int knit_sleep_task(const struct workload *workload, double *ret_value);
 int knit_timer_callbacks(const struct workload *workload, double *ret_value);
 int knit_timer_cancel(const struct workload *workload, double *ret_value);
 int knit_call_soon(const struct workload *workload, double *ret_value);
-int knit_pingpong(const struct workload *workload, double *ret_value); /* argument: CPU time? */
+enum { KNIT_PING_WALL, KNIT_PING_CPU, KNIT_PING_SPIN };
+int knit_pingpong(const struct workload *workload, double *ret_value); /* argument: KNIT_PING_* */
 int knit_post(const struct workload *workload, double *ret_value);
 int knit_queue_items(const struct workload *workload, double *ret_value); /* argument: capacity */
 

@@ -10,10 +10,12 @@ loop_tests = \
 	tests/unit/loop/test_handles.c \
 	tests/unit/loop/test_host.c \
 	tests/unit/loop/test_host_all.c \
+	tests/unit/loop/test_min_wait.c \
 	tests/unit/loop/test_no_memory.c \
 	tests/unit/loop/test_ownership.c \
 	tests/unit/loop/test_passes.c \
 	tests/unit/loop/test_posts.c \
 	tests/unit/loop/test_references.c \
 	tests/unit/loop/test_signal_storm.c \
-	tests/unit/loop/test_signals.c
+	tests/unit/loop/test_signals.c \
+	tests/unit/loop/test_spin.c

@@ -32,7 +32,8 @@ extern struct bench_counts bench_counts;
 #define BENCH_SEED          UINT64_C(88172645463325252)
 
 #define BENCH_SKIPPED   1
-#define BENCH_LOOPS_MAX 8 /* of the curve of posts */
+#define BENCH_LOOPS_MAX 8   /* of the curve of posts */
+#define BENCH_BURST     256 /* posts to one of them in a row */
 
 struct workload {
 	const char *name; /* NULL ends a table */

@@ -144,7 +144,8 @@ static void *run_receiver(void *argument)
 
 int raw_curve_post(const struct workload *workload, double *ret_value)
 {
-	long count = workload->argument, share = bench_counts.curve / count + 1;
+	long count = workload->argument, bursts = bench_counts.curve / (count * BENCH_BURST) + 1,
+	     share = bursts * BENCH_BURST;
 	uint64_t begun_ns;
 
 	if (bench_cpus() < 2)
@@ -158,9 +159,9 @@ int raw_curve_post(const struct workload *workload, double *ret_value)
 	}
 	bench_pin(1);
 	begun_ns = bench_cpu_ns();
-	for (long i = 0; i < share; i++) {
-		for (long k = 0; k < count; k++)
-			post(&receivers[k], &nodes[i * count + k]);
+	for (long i = 0; i < bursts * count; i++) {
+		for (long k = 0; k < BENCH_BURST; k++)
+			post(&receivers[i % count], &nodes[i * BENCH_BURST + k]);
 	}
 	for (long k = 0; k < count; k++)
 		pthread_join(receivers[k].thread, NULL);

@@ -15,6 +15,8 @@
 #include "base/options.h"
 #include "task/several.h"
 
+#define IN_FRAME 8 /* so many children of knit_gather() need no allocation */
+
 struct gather;
 
 struct child {
@@ -28,7 +30,8 @@ struct gather {
 	struct kn_derived derived;
 	knit_future *future;    /* what others see; borrowed */
 	knit_future own;        /* this, for knit_gather() */
-	struct child *children; /* owned */
+	struct child *children; /* owned, unless they stand in the caller's frame */
+	struct child *in_frame; /* room for IN_FRAME of them there; NULL: none */
 	size_t n, left;         /* children; of these, not told of yet */
 	intptr_t *outcomes;     /* borrowed; NULL: nobody wants them */
 	bool return_exceptions;
@@ -58,7 +61,8 @@ static void leave_children(struct gather *gather, bool quiet)
 		child->future->quiet = child->future->quiet || quiet;
 		kn_future_release(child->future);
 	}
-	kn_free(children);
+	if (children != gather->in_frame)
+		kn_free(children);
 }
 
 static void take_outcomes(struct gather *gather)
@@ -212,19 +216,24 @@ static void gather_drop(struct kn_derived *derived, knit_future *future)
 
 static int make_children(struct gather *gather, knit_future *const awaitables[], size_t n)
 {
-	gather->children = n ? kn_calloc(n, sizeof(*gather->children)) : NULL;
+	if (gather->in_frame && n <= IN_FRAME)
+		gather->children = gather->in_frame;
+	else
+		gather->children = n ? kn_calloc(n, sizeof(*gather->children)) : NULL;
 	if (n && !gather->children)
 		return -ENOMEM;
 	gather->n = gather->left = n;
 	for (size_t i = 0; i < n; i++) {
 		struct child *child = &gather->children[i];
 
+		*child = (struct child){
+		        .waiter.notify = child_notify,
+		        .ready.run = child_run,
+		        .gather = gather,
+		        .future = awaitables[i],
+		};
 		kn_list_init(&child->waiter.link);
 		kn_list_init(&child->ready.link);
-		child->waiter.notify = child_notify;
-		child->ready.run = child_run;
-		child->gather = gather;
-		child->future = awaitables[i];
 		if (!kn_future_is_done(child->future))
 			kn_list_add_tail(&child->future->waiters, &child->waiter.link);
 	}
@@ -308,6 +317,7 @@ intptr_t knit_gather_with(const knit_gather_options *given)
 {
 	knit_gather_options options;
 	struct gather gather;
+	struct child in_frame[IN_FRAME];
 	struct kn_task *task = NULL;
 	int r = check_arguments(&options, given);
 
@@ -315,6 +325,7 @@ intptr_t knit_gather_with(const knit_gather_options *given)
 		task = check_caller(&options, &r);
 	if (task) {
 		prepare(&gather, &options);
+		gather.in_frame = in_frame;
 		r = make_children(&gather, options.awaitables, options.n);
 		if (r == 0) {
 			intptr_t outcome = await_gather(&gather, task);

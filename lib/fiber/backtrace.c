@@ -31,12 +31,15 @@ static void look(void *arg)
 		view->frames[view->count++] = all[i];
 }
 
-size_t kn_fiber_backtrace(const struct kn_fiber *fiber, void **frames, size_t room)
+size_t kn_fiber_backtrace(struct kn_fiber *fiber, void **frames, size_t room)
 {
 	struct view view = {.frames = frames, .room = room};
 
-	if (fiber->stack && fiber->sp)
-		kn_context_inspect(fiber->sp, look, &view);
+	if (!fiber->stack || !fiber->sp)
+		return 0;
+	if (kn_fiber_is_aside(fiber))
+		kn_fiber_bring_back(fiber);
+	kn_context_inspect(fiber->sp, look, &view);
 	return view.count;
 }
 
@@ -56,7 +59,7 @@ static int describe_frame(void *address, char *text, size_t size)
 	                (unsigned long)((uintptr_t)address - (uintptr_t)info.dli_fbase));
 }
 
-void kn_fiber_describe(const struct kn_fiber *fiber, char *text, size_t size)
+void kn_fiber_describe(struct kn_fiber *fiber, char *text, size_t size)
 {
 	void *frames[FRAMES_MAX];
 	size_t count = kn_fiber_backtrace(fiber, frames, FRAMES_MAX), used = 0;

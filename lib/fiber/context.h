@@ -19,6 +19,14 @@ typedef void kn_context_main(kn_fiber_entry *entry, void *arg);
  * @main(@entry, @arg), with the floating-point environment of the caller. */
 void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, void *arg);
 
+/* Is the pointer that stands for a suspended context the lowest byte of its stack in use? */
+#if defined(KN_FIBER_UCONTEXT) || \
+        (!defined(__aarch64__) && (!defined(__x86_64__) || defined(__ILP32__)))
+#define KN_CONTEXT_IS_LOWEST 0
+#else
+#define KN_CONTEXT_IS_LOWEST 1
+#endif
+
 /* Suspends the running context, stores it in *@save and resumes @to. */
 void kn_context_switch(void **save, void *to);
 

@@ -185,6 +185,8 @@ HALF_AND_HALF static void asan_free_fake_stack(struct kn_fiber *fiber)
 
 void kn_fiber_abandon(struct kn_fiber *fiber)
 {
+	if (kn_fiber_is_aside(fiber))
+		kn_fiber_bring_back(fiber);
 #if KN_ASAN
 	asan_free_fake_stack(fiber);
 #endif

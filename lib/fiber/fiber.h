@@ -14,7 +14,7 @@
 #include "fiber/stack.h"
 
 struct kn_fiber {
-	void *sp;               /* where it is suspended */
+	void *sp;               /* where it is suspended; odd: put aside */
 	struct kn_stack *stack; /* borrowed; NULL for a thread's own stack */
 #if KN_ASAN
 	void *asan_fake_stack; /* AddressSanitizer's frames of the suspended side */
@@ -48,16 +48,32 @@ KN_NORETURN static inline void kn_fiber_exit(struct kn_fiber *from, struct kn_fi
  * has been prepared on that very stack? Not under tools that watch who touches what. */
 bool kn_fiber_exits_in_place(void);
 
-/* Drops what the annotations keep for a suspended fiber that will never be resumed again. */
+/* Drops what the annotations keep for a suspended fiber that will never be resumed again. Its stack
+ * stays, with all that is on it: brings it back if it is aside. */
 void kn_fiber_abandon(struct kn_fiber *fiber);
 
+/* Moves what the suspended @fiber has in use of its stack elsewhere, and gives the stack's pages to
+ * the kernel, which happens at kn_stack_range_flush(@range) at the latest. True if so: then
+ * nothing may touch the stack, nor may anybody switch to the fiber, before kn_fiber_bring_back().
+ * False: there is nothing to be gained, or no memory. */
+KN_NODISCARD bool kn_fiber_put_aside(struct kn_fiber *fiber, struct kn_stack_range *range);
+
+/* Puts it back to where it was. Needs no memory but for the pages. */
+void kn_fiber_bring_back(struct kn_fiber *fiber);
+
+static inline bool kn_fiber_is_aside(const struct kn_fiber *fiber)
+{
+	return (uintptr_t)fiber->sp & 1;
+}
+
 /* Where a suspended fiber is: return addresses, the innermost first, @room at most. Returns how
- * many; 0 if it cannot be told. Allocates at its first call in the process. */
-size_t kn_fiber_backtrace(const struct kn_fiber *fiber, void **frames, size_t room);
+ * many; 0 if it cannot be told. Allocates at its first call in the process. Brings it back if it is
+ * aside. */
+size_t kn_fiber_backtrace(struct kn_fiber *fiber, void **frames, size_t room);
 
 /* Writes where a suspended fiber is as text, cut to @size: "function+0x1c < file(+0x12ab) < ...";
  * what is not exported has no name, but a place in its file, for addr2line. */
-void kn_fiber_describe(const struct kn_fiber *fiber, char *text, size_t size);
+void kn_fiber_describe(struct kn_fiber *fiber, char *text, size_t size);
 
 /* ---- the inline part ------------------------------------------------------------ */
 

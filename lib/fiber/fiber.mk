@@ -1,5 +1,6 @@
 # lib/fiber: sources and headers, one a line.
 fiber_sources = \
+	lib/fiber/aside.c \
 	lib/fiber/backtrace.c \
 	lib/fiber/context.h \
 	lib/fiber/fiber.c \

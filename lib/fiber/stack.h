@@ -92,6 +92,16 @@ struct kn_stack_stats {
 };
 void kn_stack_pool_stats(const struct kn_stack_pool *pool, struct kn_stack_stats *ret);
 
+/* Neighbouring stacks whose memory is about to go back to the kernel. All zero: none. */
+struct kn_stack_range {
+	char *low, *end;
+};
+
+/* Adds @stack, whose content is lost. Gives back what was there before if that is not next to it.
+ */
+void kn_stack_range_add(struct kn_stack_range *range, const struct kn_stack *stack);
+void kn_stack_range_flush(struct kn_stack_range *range);
+
 /* ---- overflow report ---------------------------------------------------------- */
 
 /* Installs the SIGSEGV/SIGBUS handler (once for the process, chaining to the one that was there)

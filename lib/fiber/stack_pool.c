@@ -235,38 +235,38 @@ void kn_stack_pool_stats(const struct kn_stack_pool *pool, struct kn_stack_stats
 
 /* ---- giving back ---------------------------------------------------------------- */
 
-/* The guards among [@low, @end) survive. Where it fails (locked memory), so be it. */
-static void give_back(char *low, char *end)
+/* The guards in it survive. Where it fails (locked memory), so be it. */
+void kn_stack_range_flush(struct kn_stack_range *range)
 {
-	(void)madvise(low, (size_t)(end - low), MADV_DONTNEED);
+	if (range->low)
+		(void)madvise(range->low, (size_t)(range->end - range->low), MADV_DONTNEED);
+	range->low = range->end = NULL;
+}
+
+void kn_stack_range_add(struct kn_stack_range *range, const struct kn_stack *stack)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *low = kn_stack_low(stack), *end = kn_stack_slot_end(stack);
+
+	if (range->low && low == range->end + page) {
+		range->end = end;
+	} else if (range->low && end + page == range->low) {
+		range->low = low;
+	} else {
+		kn_stack_range_flush(range);
+		range->low = low;
+		range->end = end;
+	}
 }
 
 /* Gives back the @count coldest stacks that still have memory. */
 static void class_give_back(struct size_class *class, size_t count)
 {
-	char *low = NULL, *end = NULL;
-	size_t page;
+	struct kn_stack_range range = {NULL, NULL};
 
-	if (!count)
-		return;
-	page = (size_t)sysconf(_SC_PAGESIZE);
-	for (; count; count--) {
-		const struct kn_stack *stack = class->free[class->clean++];
-		char *stack_low = kn_stack_low(stack), *stack_end = kn_stack_slot_end(stack);
-
-		if (low && stack_low == end + page) {
-			end = stack_end;
-		} else if (low && stack_end + page == low) {
-			low = stack_low;
-		} else {
-			if (low)
-				give_back(low, end);
-			low = stack_low;
-			end = stack_end;
-		}
-	}
-	if (low)
-		give_back(low, end);
+	for (; count; count--)
+		kn_stack_range_add(&range, class->free[class->clean++]);
+	kn_stack_range_flush(&range);
 }
 
 /* How many stacks have memory beyond the @keep warmest. */

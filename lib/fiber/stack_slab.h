@@ -42,6 +42,9 @@ struct kn_stack *kn_stack_slab_take(struct kn_stack_slab *slab, enum kn_guard gu
 /* The end of the stack's slot: above it the next one begins. */
 char *kn_stack_slot_end(const struct kn_stack *stack);
 
+/* Notes which pages are in use, for its high-water mark, before they go. */
+void kn_stack_note_touched(struct kn_stack *stack);
+
 /* Fills the stack with the pattern that its high-water mark is found by. */
 void kn_stack_paint(struct kn_stack *stack);
 

@@ -92,9 +92,40 @@ static const char *lowest_touched_page(const struct kn_stack *stack)
 	return found ? found : stack->high;
 }
 
+/* Cheap, since it is done for many stacks: without /proc. */
+void kn_stack_note_touched(struct kn_stack *stack)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), pages;
+	char *end = kn_stack_slot_end(stack), *low = kn_stack_low(stack);
+
+	for (; low < end; low += CHUNK * page) {
+		bool touched[CHUNK];
+		size_t count = (size_t)(end - low) / page, i = 0;
+
+		if (count > CHUNK)
+			count = CHUNK;
+		if (!ask_mincore(low, page, count, touched))
+			return;
+		while (i < count && !touched[i])
+			i++;
+		if (i == count)
+			continue;
+		pages = (size_t)(end - low) / page - i;
+		if (pages > UINT16_MAX)
+			pages = UINT16_MAX;
+		if (pages > stack->touched)
+			stack->touched = (uint16_t)pages;
+		return;
+	}
+}
+
 size_t kn_stack_high_water(const struct kn_stack *stack)
 {
 	const char *lowest = stack->painted ? lowest_unpainted(stack) : lowest_touched_page(stack);
+	const char *noted = kn_stack_slot_end(stack) -
+	                    stack->touched * (size_t)sysconf(_SC_PAGESIZE);
 
+	if (stack->touched && noted < lowest)
+		lowest = noted;
 	return (size_t)(stack->high - lowest);
 }

@@ -4,6 +4,7 @@ fiber_tests = \
 	tests/unit/fiber/coroutine.h \
 	tests/unit/fiber/memory.c \
 	tests/unit/fiber/memory.h \
+	tests/unit/fiber/test_aside.c \
 	tests/unit/fiber/test_context.c \
 	tests/unit/fiber/test_fiber.c \
 	tests/unit/fiber/test_overflow.c \

@@ -17,17 +17,18 @@ typedef struct knit_runner knit_runner;
 
 /* Keyword arguments of knit_runner_new(): those of the loop that it makes, and its own. */
 typedef struct knit_runner_options {
-	size_t size;           /* sizeof(knit_runner_options); the macro sets it */
-	size_t stack_size;     /* as in knit_loop_options */
-	uint32_t sq_entries;   /* as in knit_loop_options */
-	uint32_t cq_entries;   /* as in knit_loop_options */
-	uint32_t clock;        /* KNIT_CLOCK_* */
-	uint32_t paint;        /* as in knit_loop_options */
-	int64_t grace;         /* as in knit_run_options */
-	int32_t debug;         /* as in knit_loop_options */
-	int64_t spin;          /* as in knit_loop_options */
-	int64_t min_wait;      /* as in knit_loop_options */
-	uint32_t min_complete; /* as in knit_loop_options */
+	size_t size;               /* sizeof(knit_runner_options); the macro sets it */
+	size_t stack_size;         /* as in knit_loop_options */
+	uint32_t sq_entries;       /* as in knit_loop_options */
+	uint32_t cq_entries;       /* as in knit_loop_options */
+	uint32_t clock;            /* KNIT_CLOCK_* */
+	uint32_t paint;            /* as in knit_loop_options */
+	int64_t grace;             /* as in knit_run_options */
+	int32_t debug;             /* as in knit_loop_options */
+	int64_t spin;              /* as in knit_loop_options */
+	int64_t min_wait;          /* as in knit_loop_options */
+	uint32_t min_complete;     /* as in knit_loop_options */
+	int64_t stack_aside_after; /* as in knit_loop_options */
 } knit_runner_options;
 
 /* Makes a runner, and its loop.

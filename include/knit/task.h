@@ -30,6 +30,9 @@ typedef struct knit_task_options {
 	void (*result_free)(intptr_t outcome); /* for a value that nobody retrieved */
 	knit_context *context; /* to run in, and shared with it; NULL: a copy of the current one */
 	int eager_start; /* KNIT_EAGER_*: does its first step run before the creation returns? */
+	uint32_t stack_private; /* not 0: while the task sleeps or awaits, nobody but itself uses
+	                         * what lies on its stack, so that it may be put aside: see
+	                         * .stack_aside_after of knit_loop_options */
 } knit_task_options;
 
 /* Does the first step of a task run inside the call that creates it? If the coroutine returns in

@@ -51,6 +51,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	loop->min_complete = options->min_wait == 0  ? 1
 	                     : options->min_complete ? options->min_complete
 	                                             : MIN_COMPLETE;
+	loop->aside_after = options->stack_aside_after;
 	kn_debug_init(loop, options->debug);
 	atomic_init(&loop->owner, &kn_self);
 	atomic_init(&loop->magic, KN_LOOP_MAGIC);
@@ -121,7 +122,8 @@ static void release(struct knit_loop *loop)
 static bool acceptable(const knit_loop_options *options)
 {
 	return options->clock <= KNIT_CLOCK_VIRTUAL_JUMP && options->debug >= -1 &&
-	       options->debug <= 1 && options->spin >= 0 && options->min_wait >= 0;
+	       options->debug <= 1 && options->spin >= 0 && options->min_wait >= 0 &&
+	       options->stack_aside_after >= 0;
 }
 
 knit_loop *knit_loop_new_with(const knit_loop_options *given)

@@ -75,6 +75,15 @@ struct kn_loop_counters {
 	uint64_t sleeps; /* times the loop waited in the kernel */
 };
 
+/* How far putting stacks aside has come: lib/task/aside.c. */
+struct kn_aside {
+	int64_t due;     /* of the next round */
+	uint64_t passes; /* when the last one ended */
+	uint32_t next;   /* the task that is looked at next, by its index in the slab */
+	bool under_way;
+	bool marked; /* the round has found tasks that began to wait */
+};
+
 struct knit_loop {
 	/* every pass */
 	struct kn_list ready;              /* what the next pass runs, in order */
@@ -133,7 +142,10 @@ struct knit_loop {
 	struct kn_stack_pool *stacks; /* owned; made at the first need */
 	size_t stack_size;
 	bool paint;
-	struct kn_fiber fiber;                 /* the loop's own context */
+	int64_t aside_after; /* ns; 0: stacks stay where they are */
+	struct kn_aside aside;
+	int64_t (*put_aside)(struct knit_loop *loop, int64_t now); /* tells when to call again */
+	struct kn_fiber fiber;                                     /* the loop's own context */
 	uint64_t task_number, task_number_end; /* a block of the process-wide numbers */
 	unsigned abandoned; /* tasks that did not unwind when the loop was closed */
 	int64_t grace;      /* ns that closing may take; tests shorten it */

@@ -93,19 +93,27 @@ static bool spin(struct knit_loop *loop, int64_t deadline)
 	return now >= deadline;
 }
 
-/* Is there a reason to look up before anything happens? Memory that a burst needed goes back bit
- * by bit. ThreadSanitizer keeps a signal that comes right before a wait back until after it. */
-static bool looks_up(struct knit_loop *loop)
+/* When to look up at the latest, even if nothing happens. Memory that a burst needed goes back bit
+ * by bit, and so do the stacks of tasks that wait for long. ThreadSanitizer keeps a signal that
+ * comes right before a wait back until after it. */
+static int64_t next_look(struct knit_loop *loop)
 {
 	bool more = loop->stacks && kn_stack_pool_trim(loop->stacks, false);
+	int64_t now, look = KNIT_FOREVER, soon;
 
-	return more || (KN_TSAN && (!kn_list_empty(&loop->signals) || loop->interrupt));
+	more |= KN_TSAN && (!kn_list_empty(&loop->signals) || loop->interrupt);
+	if (kn_likely(!more && !loop->aside_after))
+		return KNIT_FOREVER;
+	now = clock_now();
+	if (loop->aside_after && loop->put_aside)
+		look = loop->put_aside(loop, now);
+	soon = more ? now + LOOK_INTERVAL : KNIT_FOREVER;
+	return look < soon ? look : soon;
 }
 
 static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
-	int64_t soon;
-	bool again;
+	int64_t look;
 	int r;
 
 	if (kn_unlikely(!loop->own_ops)) {
@@ -120,14 +128,9 @@ static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 			return r;
 	}
 	do {
-		soon = deadline;
-		again = looks_up(loop);
-		if (again) {
-			soon = clock_now() + LOOK_INTERVAL;
-			again = soon < deadline;
-		}
-		r = sleep_in_kernel(loop, again ? soon : deadline);
-	} while (again && r == 0 && nothing_came(loop));
+		look = next_look(loop);
+		r = sleep_in_kernel(loop, look < deadline ? look : deadline);
+	} while (look < deadline && r == 0 && nothing_came(loop));
 	return r;
 }
 

@@ -31,6 +31,7 @@ void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *mes
 intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
 {
 	task->wait = wait;
+	task->waits_long = false;
 	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
 	if (kn_unlikely(kn_task_is_cancelled(task)) && wait &&
 	    wait->cancel(wait, task, task->cancel_message))
@@ -93,7 +94,7 @@ static bool await_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_m
 	return kn_future_request_cancel(task->place.awaited, message);
 }
 
-struct kn_wait kn_awaiting = {.cancel = await_cancel};
+struct kn_wait kn_awaiting = {.cancel = await_cancel, .aside = true};
 
 /* 0 once @future is done, or why the outcome is not for the caller. */
 int kn_task_await(struct kn_task *task, knit_future *future)
@@ -146,7 +147,7 @@ static bool sleep_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_m
 	return true;
 }
 
-static struct kn_wait sleeping = {.cancel = sleep_cancel};
+static struct kn_wait sleeping = {.cancel = sleep_cancel, .aside = true};
 
 int knit_sleep_until(int64_t when)
 {

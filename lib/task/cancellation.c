@@ -263,6 +263,9 @@ static void give_up(struct kn_task *task)
 	kn_list_del(&task->link);
 	if (kn_task_awaits(task))
 		kn_list_del(&task->place.waiter.link);
+	/* What is on its stack stays in use. */
+	if (task->started)
+		kn_task_need_stack(task);
 	task->future.loop->abandoned++;
 	if (task->group)
 		kn_group_child_ended(task);

@@ -60,6 +60,7 @@ void kn_tasks_attach(struct knit_loop *loop)
 	loop->close_tasks = kn_tasks_close;
 	loop->unwind = kn_tasks_unwind;
 	loop->give_up = kn_tasks_give_up;
+	loop->put_aside = kn_tasks_put_aside;
 	loop->describe_tasks = kn_tasks_describe;
 	loop->drop_ready = kn_done_callback_drop;
 	loop->vars_of = vars_of;

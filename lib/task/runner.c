@@ -35,6 +35,7 @@ static int init(struct knit_runner *runner, const knit_runner_options *options)
 	        .spin = options->spin,
 	        .min_wait = options->min_wait,
 	        .min_complete = options->min_complete,
+	        .stack_aside_after = options->stack_aside_after,
 	};
 
 	if (options->grace < 0)
@@ -307,6 +308,7 @@ intptr_t knit_run_with(knit_coro *main, const knit_run_options *given)
 	                          .spin = options.spin,
 	                          .min_wait = options.min_wait,
 	                          .min_complete = options.min_complete,
+	                          .stack_aside_after = options.stack_aside_after,
 	                  });
 	return r < 0 ? r : run_once(&runner, main, options.arg);
 }

@@ -128,6 +128,7 @@ void kn_task_step(struct kn_ready *ready)
 		kn_task_finish(task, task->must_cancel ? -KNIT_ECANCELLED : -ENOMEM);
 		return;
 	}
+	kn_task_need_stack(task);
 	set_running(task);
 	kn_fiber_switch(&task->future.loop->fiber, &task->fiber);
 	/* One that ended came back; or a child of a fork() did, and the loop is the parent's. */
@@ -202,6 +203,7 @@ static inline struct kn_task *take_next(struct knit_loop *loop)
 	task = kn_container_of(ready, struct kn_task, place.ready);
 	if (kn_unlikely(!task->started) && !prepare(task))
 		return NULL; /* the loop ends it */
+	kn_task_need_stack(task);
 	kn_list_del(&ready->link);
 	return task;
 }

@@ -154,6 +154,7 @@ static inline struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
 	task->arg = options->arg;
 	task->arg_free = options->arg_free;
 	task->stack_size = options->stack_size;
+	task->stack_private = options->stack_private != 0;
 	task->name = extras.name ? (uintptr_t)extras.name : next_number(loop) << 1 | 1;
 	kn_list_add_tail(&loop->all_tasks, &task->link);
 	kn_loop_ready(loop, &task->place.ready);

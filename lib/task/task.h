@@ -64,7 +64,8 @@ struct kn_wait {
 	 * what happened before, is certain. False: the request stays pending in the task. */
 	bool (*cancel)(struct kn_wait *wait, struct kn_task *task, struct kn_message *message);
 	bool for_tasks; /* they end it: a closing loop that gives up tasks begins with the others */
-	bool stays;     /* a cancelled task waits for it all the same: debug mode finds no fault */
+	bool aside; /* nothing in the frame of the waiting call is reached by others meanwhile */
+	bool stays; /* a cancelled task waits for it all the same: debug mode finds no fault */
 };
 
 /* What a task is linked by, wherever it is: in the ready list, among the waiters of the future that
@@ -95,6 +96,8 @@ struct kn_task {
 	bool eager : 1;         /* kn_task_hurry() starts it */
 	bool taken : 1;         /* has gone to a creator: a factory may not return it again */
 	bool overdue : 1;       /* reported: it ignored its cancellation for the grace period */
+	bool stack_private : 1; /* nobody has pointers into its stack while it waits */
+	bool waits_long : 1;    /* a round of aside.c has seen it in this wait */
 	bool untold : 1;        /* debug mode has not reported the last delivery */
 	uint8_t immediate;      /* I/O that did not suspend: lib/io/cached.c */
 	uint8_t immediate_pass; /* in which pass; the low bits */
@@ -242,6 +245,17 @@ void kn_task_name_overflows(void);
 
 /* The step of a task, in the ready list. */
 void kn_task_step(struct kn_ready *ready);
+
+/* Before a switch to @task. */
+static inline void kn_task_need_stack(struct kn_task *task)
+{
+	if (kn_unlikely(kn_fiber_is_aside(&task->fiber)))
+		kn_fiber_bring_back(&task->fiber);
+}
+
+/* Puts the stacks of some of the tasks aside that have waited for long. @now: of CLOCK_MONOTONIC.
+ * Returns when to call again; @now: there is more; KNIT_FOREVER: not before something has run. */
+int64_t kn_tasks_put_aside(struct knit_loop *loop, int64_t now);
 
 /* Leaves the running task for whatever is next in line; returns when its next step runs. */
 void kn_task_leave(struct kn_task *task);

@@ -1,6 +1,7 @@
 # lib/task: sources and headers, one a line.
 task_sources = \
 	lib/task/as_completed.c \
+	lib/task/aside.c \
 	lib/task/await.c \
 	lib/task/blocking.c \
 	lib/task/blocking.h \

@@ -5,6 +5,7 @@ bench_sources = \
 	tools/bench/curve_table.c \
 	tools/bench/file.c \
 	tools/bench/file.h \
+	tools/bench/knit_aside.c \
 	tools/bench/knit_cross.c \
 	tools/bench/knit_curve_posts.c \
 	tools/bench/knit_curves.c \

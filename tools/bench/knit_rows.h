@@ -19,6 +19,7 @@ int knit_yield(const struct workload *workload, double *ret_value);
 int knit_spawn_join(const struct workload *workload, double *ret_value);
 int knit_spawn_batch(const struct workload *workload, double *ret_value); /* argument: warm? */
 int knit_idle(const struct workload *workload, double *ret_value);        /* argument: tasks */
+int knit_idle_aside(const struct workload *workload, double *ret_value);  /* argument: tasks */
 int knit_sleep_task(const struct workload *workload, double *ret_value);
 int knit_timer_callbacks(const struct workload *workload, double *ret_value);
 int knit_timer_cancel(const struct workload *workload, double *ret_value);

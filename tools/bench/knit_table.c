@@ -10,6 +10,8 @@ const struct workload knit_workloads[] = {
         {.name = "W2b_spawn_batch_warm", .unit = "ns", .run = knit_spawn_batch, .argument = 1},
         {.name = "W3_idle_100k", .unit = "B", .run = knit_idle, .argument = 100000},
         {.name = "W3_idle_1M", .unit = "B", .run = knit_idle, .argument = 1000000},
+        {.name = "W3_idle_100k_aside", .unit = "B", .run = knit_idle_aside, .argument = 100000},
+        {.name = "W3_idle_1M_aside", .unit = "B", .run = knit_idle_aside, .argument = 1000000},
         {.name = "W4_sleep_task", .unit = "ns-cpu", .run = knit_sleep_task},
         {.name = "W4_timer_cb", .unit = "ns-cpu", .run = knit_timer_callbacks},
         {.name = "W4b_cancel", .unit = "ns", .run = knit_timer_cancel},

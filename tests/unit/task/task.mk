@@ -2,6 +2,7 @@
 task_tests = \
 	tests/unit/loop/rig.c \
 	tests/unit/loop/rig.h \
+	tests/unit/task/test_aside.c \
 	tests/unit/task/test_blocking.c \
 	tests/unit/task/test_burst.c \
 	tests/unit/task/test_chain.c \

@@ -4,6 +4,10 @@
 #include "file.h"
 #include "knit_rows.h"
 
+/* Longer than eight reads take, so that it is eight that end the wait, as with the bare ring that
+ * waits for so many. */
+#define MIN_WAIT (500 * KNIT_US)
+
 struct reader {
 	struct file *file;
 	char *buffer;
@@ -49,11 +53,14 @@ static intptr_t read_main(void *arg)
 int knit_file_read(const struct workload *workload, double *ret_value)
 {
 	struct file file;
-	int r = file_begin(&file, workload->argument != 0);
+	int r = file_begin(&file, workload->argument & KNIT_FILE_DIRECT);
 
 	if (r != 0)
 		return r;
-	must(knit_run(read_main, &file));
+	if (workload->argument & KNIT_FILE_MIN_WAIT)
+		must(knit_run(read_main, &file, .min_wait = MIN_WAIT, .min_complete = 8));
+	else
+		must(knit_run(read_main, &file));
 	*ret_value = file_end(&file);
 	return 0;
 }

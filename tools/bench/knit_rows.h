@@ -39,5 +39,7 @@ int knit_curve_wait(const struct workload *workload, double *ret_value);
 int knit_curve_wait_set(const struct workload *workload, double *ret_value);
 int knit_curve_post(const struct workload *workload, double *ret_value);
 
-int knit_file_read(const struct workload *workload, double *ret_value); /* argument: O_DIRECT? */
+/* The argument is a sum of the variants. */
+int knit_file_read(const struct workload *workload, double *ret_value);
+enum { KNIT_FILE_DIRECT = 1, KNIT_FILE_MIN_WAIT = 2 };
 #endif

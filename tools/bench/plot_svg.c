@@ -89,7 +89,7 @@ static void draw_row(FILE *file, const struct plot_row *row, struct scale scale,
 	fprintf(file, "<path d=\"M%.1f %.1fH%.1f\" class=\"spread %s\"/>\n",
 	        place(scale, summary.min), y, place(scale, summary.max), kind);
 	fprintf(file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" class=\"dot %s\"/>\n", x, y, kind);
-	snprintf(text, sizeof(text), summary.median < 1e4 ? "%.3g" : "%.0f", summary.median);
+	snprintf(text, sizeof(text), summary.median < 1000 ? "%.3g" : "%.0f", summary.median);
 	snprintf(style, sizeof(style), "value %s", kind);
 	put_text(file, CHART_LEFT + CHART_WIDTH + 8, y + 4, style, text);
 }

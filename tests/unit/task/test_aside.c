@@ -197,25 +197,30 @@ Test(task_aside, many_sleep_between_others_and_wake_in_any_order)
 	run(many_main);
 }
 
-static intptr_t deep(void *arg)
+__attribute__((noinline)) static void dirty(volatile char *bytes, size_t size)
 {
-	volatile char frames[40000];
-
-	(void)arg;
-	memset((char *)frames, 1, sizeof(frames));
-	return frames[39999];
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (char)i;
 }
 
-static intptr_t deep_then_sleep(void *arg)
+/* Not inlined: its frame ends before the wait. */
+__attribute__((noinline)) static void dive(void)
 {
-	(void)deep(NULL);
+	volatile char frame[40000];
+
+	dirty(frame, sizeof(frame));
+}
+
+static intptr_t dive_then_sleep(void *arg)
+{
+	dive();
 	return knit_sleep(*(int64_t *)arg);
 }
 
 static intptr_t high_water_main(void *arg)
 {
 	int64_t delay = KNIT_S;
-	knit_task *task = knit_create_task(deep_then_sleep, &delay, .stack_private = 1);
+	knit_task *task = knit_create_task(dive_then_sleep, &delay, .stack_private = 1);
 	size_t before;
 
 	(void)arg;

@@ -61,16 +61,17 @@ typedef struct knit_loop_options {
 	                   * (timers, posts, signals) later by up to as much. Rounded up to whole
 	                   * microseconds; does nothing on kernels before 6.12 */
 	uint32_t min_complete; /* with .min_wait; 0: 8. Never more than operations are in flight */
-	int64_t stack_aside_after; /* ns; 0: never. Once a task has slept, or awaited a task or a
-	                            * future, for that long (up to about twice that), its stack is
-	                            * kept as a copy of the bytes in use, and its pages go back to
-	                            * the system until it resumes, at the same addresses. Done while
-	                            * the loop has nothing to do, and only for tasks that are
-	                            * .stack_private, have at most 2 KiB in use, and are in no
-	                            * timeout, cancel scope or task group. What other tasks, threads
-	                            * or callbacks read there meanwhile is zeros; what they write is
-	                            * lost: locks, queues, wait sets and results that others
-	                            * use may not lie on such a stack. Off with .paint. */
+	int64_t stack_aside_after; /* ns; 0: never. Once a task has slept, or waited for a task,
+	                            * future, lock, queue and the like for that long (up to about
+	                            * twice that), its stack is kept as a copy of the bytes in use,
+	                            * and its pages go back to the system until it resumes, at the
+	                            * same addresses. Done while the loop has nothing to do, and
+	                            * only for tasks that are .stack_private, have at most 2 KiB in
+	                            * use, and are in no timeout, cancel scope or task group. What
+	                            * other tasks, threads or callbacks read there meanwhile is
+	                            * zeros; what they write is lost: locks, queues, wait sets and
+	                            * results that others use may not lie on such a stack. Off with
+	                            * .paint. */
 } knit_loop_options;
 
 /* Keyword arguments of knit_run(): those of the loop that it makes, and the main task's. */

@@ -2,28 +2,21 @@
 /* waiters.c - standing in line, waking, and to which loop an object belongs: see waiters.h. */
 #include "sync/waiters.h"
 
-struct waiter {
-	struct kn_wait wait;
-	struct kn_list link; /* in line, or alone */
-	struct kn_task *task;
-	bool woken;
-};
-
 /* ---- in line --------------------------------------------------------------------------- */
 
-static void stand_in_line(struct kn_waiters *waiters, struct waiter *waiter)
+static void stand_in_line(struct kn_waiters *waiters, struct kn_task *task)
 {
 	if (kn_unlikely(!waiters->list.next))
 		kn_list_init(&waiters->list);
-	kn_list_add_tail(&waiters->list, &waiter->link);
+	task->place.line.woken = false;
+	kn_list_add_tail(&waiters->list, &task->place.line.ready.link);
 }
 
 /* Only those in line are asked: who is woken does not wait any more. */
 static bool leave_line(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)
 {
-	struct waiter *waiter = kn_container_of(wait, struct waiter, wait);
-
-	kn_list_del(&waiter->link);
+	(void)wait;
+	kn_list_del(&task->place.line.ready.link);
 	kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(message));
 	return true;
 }
@@ -36,15 +29,23 @@ static bool stay_in_line(struct kn_wait *wait, struct kn_task *task, struct kn_m
 	return false;
 }
 
+static struct kn_wait waiting = {.cancel = leave_line, .in_line = true, .aside = true};
+static struct kn_wait staying = {
+        .cancel = stay_in_line,
+        .for_tasks = true,
+        .in_line = true,
+        .aside = true,
+        .stays = true,
+};
+
 int kn_waiters_wait(struct kn_waiters *waiters, struct kn_task *task, kn_hand_back *hand_back,
                     void *object)
 {
-	struct waiter waiter = {.wait.cancel = leave_line, .task = task};
 	int r;
 
-	stand_in_line(waiters, &waiter);
-	r = (int)kn_task_suspend(task, &waiter.wait);
-	if (kn_unlikely(!waiter.woken))
+	stand_in_line(waiters, task);
+	r = (int)kn_task_suspend(task, &waiting);
+	if (kn_unlikely(!task->place.line.woken))
 		return r;
 	waiters->coming--;
 	if (kn_unlikely(r < 0))
@@ -54,31 +55,23 @@ int kn_waiters_wait(struct kn_waiters *waiters, struct kn_task *task, kn_hand_ba
 
 void kn_waiters_wait_through(struct kn_waiters *waiters, struct kn_task *task)
 {
-	struct waiter waiter = {
-	        .wait = {.cancel = stay_in_line, .for_tasks = true, .stays = true},
-	        .task = task,
-	};
-
-	stand_in_line(waiters, &waiter);
-	(void)kn_task_park(task, &waiter.wait);
+	stand_in_line(waiters, task);
+	(void)kn_task_park(task, &staying);
 	waiters->coming--;
 }
 
 bool kn_waiters_wake(struct kn_waiters *waiters)
 {
-	while (kn_waiters_in_line(waiters)) {
-		struct waiter *waiter = kn_list_entry(waiters->list.next, struct waiter, link);
+	struct kn_task *task;
 
-		kn_list_del(&waiter->link);
-		/* A closing loop gives up tasks that do not unwind, wherever they wait. */
-		if (kn_unlikely(kn_future_is_done(&waiter->task->future)))
-			continue;
-		waiter->woken = true;
-		waiters->coming++;
-		kn_task_wake(waiter->task, 0, NULL);
-		return true;
-	}
-	return false;
+	if (!kn_waiters_in_line(waiters))
+		return false;
+	task = kn_list_entry(waiters->list.next, struct kn_task, place.line.ready.link);
+	kn_list_del(&task->place.line.ready.link);
+	task->place.line.woken = true;
+	waiters->coming++;
+	kn_task_wake(task, 0, NULL);
+	return true;
 }
 
 void kn_waiters_wake_all(struct kn_waiters *waiters)

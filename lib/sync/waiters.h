@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* waiters.h - a line of tasks that wait for something to be handed over.
  *
- * Every object of this layer has one line or more. A waiter stands in the frame of the waiting
- * call, so waiting allocates nothing and waking cannot fail. From its wake-up to its next step a
+ * Every object of this layer has one line or more. A waiter is linked by its task, so
+ * waiting allocates nothing and waking cannot fail. From its wake-up to its next step a
  * waiter is "coming": it is out of line, has been handed something, and may still be cancelled.
  * That moment is where locks and queues lose things, so whoever waits says what is to happen then:
  * the hand-back hook passes on what the waiter got. There is no way to wait without one.

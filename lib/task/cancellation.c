@@ -263,6 +263,8 @@ static void give_up(struct kn_task *task)
 	kn_list_del(&task->link);
 	if (kn_task_awaits(task))
 		kn_list_del(&task->place.waiter.link);
+	else if (task->wait && task->wait->in_line)
+		kn_list_del(&task->place.line.ready.link);
 	/* What is on its stack stays in use. */
 	if (task->started)
 		kn_task_need_stack(task);

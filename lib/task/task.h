@@ -64,12 +64,13 @@ struct kn_wait {
 	 * what happened before, is certain. False: the request stays pending in the task. */
 	bool (*cancel)(struct kn_wait *wait, struct kn_task *task, struct kn_message *message);
 	bool for_tasks; /* they end it: a closing loop that gives up tasks begins with the others */
+	bool in_line;   /* linked by place.line, which it leaves if it is given up */
 	bool aside; /* nothing in the frame of the waiting call is reached by others meanwhile */
 	bool stays; /* a cancelled task waits for it all the same: debug mode finds no fault */
 };
 
 /* What a task is linked by, wherever it is: in the ready list, among the waiters of the future that
- * it awaits, or among the timers. */
+ * it awaits, among the timers, or in a line. */
 union kn_place {
 	struct kn_ready ready; /* its next step */
 	struct kn_timer sleep;
@@ -77,6 +78,10 @@ union kn_place {
 		struct kn_waiter waiter;
 		knit_future *awaited; /* borrowed from its frame */
 	};
+	struct {
+		struct kn_ready ready; /* its link is in the line, then in the ready list */
+		bool woken;
+	} line; /* of those that wait for a lock, a queue...: lib/sync/waiters.c */
 };
 
 /* The order is that of use, since a short task touches little more than the first two lines. */

@@ -239,6 +239,39 @@ Test(task_aside, the_high_water_mark_is_told_all_the_same)
 	run(high_water_main);
 }
 
+static intptr_t take_item(void *arg)
+{
+	volatile int kept = 3;
+	intptr_t item = knit_queue_get(arg);
+
+	return knit_is_error(item) ? item : item + kept;
+}
+
+static intptr_t queue_main(void *arg)
+{
+	static knit_queue queue;
+	knit_task *tasks[2];
+
+	(void)arg;
+	cr_assert_eq(knit_queue_init(&queue, 0, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		tasks[i] = knit_create_task(take_item, &queue, .stack_private = 1);
+	two_rounds();
+	demand_aside(tasks[0]);
+	cr_expect(is_aside(tasks[1]));
+	cr_expect(knit_task_cancel(tasks[0], NULL));
+	cr_assert_eq(knit_queue_put(&queue, 20), 0);
+	cr_expect_eq(knit_await(tasks[0]), -KNIT_ECANCELLED);
+	cr_expect_eq(knit_await(tasks[1]), 23);
+	cr_expect_eq(knit_queue_destroy(&queue), 0);
+	return 0;
+}
+
+Test(task_aside, it_stands_in_line_for_a_queue)
+{
+	run(queue_main);
+}
+
 /* ---- who stays ----------------------------------------------------------------------- */
 
 static intptr_t stays_main(void *arg)

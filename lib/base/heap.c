@@ -5,7 +5,7 @@
  * children or four, and four halve the number of levels. For that to hold, the four
  * must share a line: entries[1], and with it each group of siblings entries[4k + 1]
  * to entries[4k + 4], lies at a multiple of 64 bytes. So the array begins three
- * entries after a line does, and that is what reseat() is for.
+ * entries after a line does, and that is what seat() is for.
  *
  * Sifting moves a hole, not an entry: each level costs one copy of an entry and one
  * store of a position, and the entry in hand is written once, where the hole ends.
@@ -36,8 +36,6 @@ void kn_heap_init(struct kn_heap *heap)
 void kn_heap_done(struct kn_heap *heap)
 {
 	kn_free(heap->memory);
-	kn_free(heap->positions);
-	kn_free(heap->items);
 	kn_heap_init(heap);
 }
 
@@ -115,64 +113,55 @@ static void sift_down(struct kn_heap *heap, uint32_t hole, struct kn_heap_entry 
 
 /* ---- memory ------------------------------------------------------------------- */
 
-/* Where the root goes in @memory, so that entries[1] is the first of a line. */
-static struct kn_heap_entry *seat(char *memory)
+/* One block: the entries from where entries[1] is the first of a line, then the items, then the
+ * positions. */
+static bool size_of(size_t capacity, size_t *ret)
+{
+	const size_t each = sizeof(struct kn_heap_entry) + sizeof(void *) + sizeof(uint32_t);
+
+	return !__builtin_mul_overflow(capacity, each, ret) &&
+	       !__builtin_add_overflow(*ret, SLACK, ret);
+}
+
+static void seat(struct kn_heap *heap, char *memory, uint32_t capacity)
 {
 	uintptr_t line = ((uintptr_t)memory + LINE - 1) & ~(uintptr_t)(LINE - 1);
 
-	return (struct kn_heap_entry *)(memory + (line - (uintptr_t)memory)) + (ARITY - 1);
+	heap->memory = memory;
+	heap->capacity = capacity;
+	heap->entries = (struct kn_heap_entry *)(memory + (line - (uintptr_t)memory)) + (ARITY - 1);
+	heap->items = (void **)(heap->entries + capacity);
+	heap->positions = (uint32_t *)(heap->items + capacity);
 }
 
-/* Makes heap->memory fit @capacity entries. realloc() keeps the bytes but not their
- * distance from the next line; large blocks come from mremap() and keep that too. */
-static bool grow_entries(struct kn_heap *heap, size_t capacity)
+/* By hand, not by realloc(): what was reserved and never used must stay untouched. */
+static int resize(struct kn_heap *heap, uint32_t capacity)
 {
-	size_t old_offset = heap->memory ? (size_t)((char *)heap->entries - (char *)heap->memory)
-	                                 : 0;
+	struct kn_heap old = *heap;
 	size_t size;
 	char *memory;
 
-	if (__builtin_mul_overflow(capacity, sizeof(struct kn_heap_entry), &size) ||
-	    __builtin_add_overflow(size, SLACK, &size))
-		return false;
-	memory = kn_realloc(heap->memory, size);
+	if (!size_of(capacity, &size))
+		return -ENOMEM;
+	memory = kn_malloc(size);
 	if (!memory)
-		return false;
-	heap->memory = memory;
-	heap->entries = seat(memory);
-	if (heap->count && (char *)heap->entries != memory + old_offset)
-		memmove(heap->entries, memory + old_offset, heap->count * sizeof(*heap->entries));
-	return true;
+		return -ENOMEM;
+	seat(heap, memory, capacity);
+	if (old.memory) {
+		memcpy(heap->entries, old.entries, old.count * sizeof(*old.entries));
+		memcpy(heap->items, old.items, old.fresh_id * sizeof(*old.items));
+		memcpy(heap->positions, old.positions, old.fresh_id * sizeof(*old.positions));
+		kn_free(old.memory);
+	}
+	return 0;
 }
 
 int kn_heap_reserve(struct kn_heap *heap, uint32_t count)
 {
-	size_t positions_size, items_size;
-	uint32_t *positions;
-	void **items;
-
-	if (count <= heap->capacity)
-		return 0;
-	if (__builtin_mul_overflow(count, sizeof(*positions), &positions_size) ||
-	    __builtin_mul_overflow(count, sizeof(*items), &items_size))
-		return -ENOMEM;
-	/* One array may have grown when another cannot: that loses nothing, because the
-	 * capacity is raised only when all three have. */
-	if (!grow_entries(heap, count))
-		return -ENOMEM;
-	positions = kn_realloc(heap->positions, positions_size);
-	if (!positions)
-		return -ENOMEM;
-	heap->positions = positions;
-	items = kn_realloc(heap->items, items_size);
-	if (!items)
-		return -ENOMEM;
-	heap->items = items;
-	heap->capacity = count;
-	return 0;
+	return count <= heap->capacity ? 0 : resize(heap, count);
 }
 
-static KN_COLD bool grow(struct kn_heap *heap)
+bool kn_heap_grow(struct kn_heap *heap)
 {
 	uint32_t capacity = heap->capacity;
 
@@ -185,13 +174,24 @@ static KN_COLD bool grow(struct kn_heap *heap)
 	return kn_heap_reserve(heap, capacity) == 0;
 }
 
+void kn_heap_trim(struct kn_heap *heap, uint32_t count)
+{
+	kn_assert(!heap->count);
+	heap->free_id = KN_HEAP_NONE;
+	heap->fresh_id = 0;
+	if (count < FIRST_CAPACITY)
+		count = FIRST_CAPACITY;
+	if (count < heap->capacity)
+		(void)!resize(heap, count); /* without memory for that it stays as it is */
+}
+
 /* ---- timers ------------------------------------------------------------------- */
 
-uint32_t kn_heap_push(struct kn_heap *heap, int64_t when, void *item)
+uint32_t kn_heap_push_as(struct kn_heap *heap, int64_t when, uint32_t sequence, void *item)
 {
 	uint32_t id;
 
-	if (kn_unlikely(heap->count == heap->capacity) && !grow(heap))
+	if (kn_unlikely(heap->count == heap->capacity) && !kn_heap_grow(heap))
 		return KN_HEAP_NONE;
 	id = heap->free_id;
 	if (id != KN_HEAP_NONE)
@@ -202,7 +202,15 @@ uint32_t kn_heap_push(struct kn_heap *heap, int64_t when, void *item)
 	if (kn_unlikely(when == INT64_MIN))
 		when++; /* see before() */
 	sift_up(heap, heap->count++,
-	        (struct kn_heap_entry){.when = when, .sequence = heap->sequence++, .id = id});
+	        (struct kn_heap_entry){.when = when, .sequence = sequence, .id = id});
+	return id;
+}
+
+uint32_t kn_heap_push(struct kn_heap *heap, int64_t when, void *item)
+{
+	uint32_t id = kn_heap_push_as(heap, when, heap->sequence, item);
+
+	heap->sequence += id != KN_HEAP_NONE;
 	return id;
 }
 

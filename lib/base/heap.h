@@ -23,10 +23,10 @@ struct kn_heap_entry {
 
 struct kn_heap {
 	struct kn_heap_entry *entries; /* [capacity]; the root is entries[0] */
-	uint32_t *positions;           /* [capacity], by id, owned: the index in entries; the next
-	                                * unused id while unused */
-	void **items;                  /* [capacity], by id, owned; the items are borrowed */
-	void *memory;                  /* owned: what entries lies in, aligned, see heap.c */
+	void **items;                  /* [capacity], by id; borrowed */
+	uint32_t *positions;           /* [capacity], by id: the index in entries; the next unused
+	                                * id while unused */
+	void *memory;                  /* owned: what these three lie in, see heap.c */
 	uint32_t count, capacity;
 	uint32_t free_id;  /* head of the list of ids that were used and are not now */
 	uint32_t fresh_id; /* ids from here on were never used */
@@ -36,12 +36,23 @@ struct kn_heap {
 void kn_heap_init(struct kn_heap *heap);
 void kn_heap_done(struct kn_heap *heap);
 
-/* Makes room for @count timers in all. 0 or -ENOMEM. */
+/* Makes room for @count timers in all. 0 or -ENOMEM. What is not used yet is not touched. */
 KN_NODISCARD int kn_heap_reserve(struct kn_heap *heap, uint32_t count);
+
+/* Makes room for more. False without memory. */
+KN_NODISCARD KN_COLD bool kn_heap_grow(struct kn_heap *heap);
+
+/* Gives memory back but for the room for @count timers. The heap must be empty. */
+void kn_heap_trim(struct kn_heap *heap, uint32_t count);
 
 /* Adds @item with deadline @when. Returns its id, which is its until it is popped
  * or removed, or KN_HEAP_NONE where there is no memory. O(log n). */
 KN_NODISCARD uint32_t kn_heap_push(struct kn_heap *heap, int64_t when, void *item);
+
+/* The same for one that has got its place in the order of pushes before: a heap->sequence of
+ * then, which the caller has counted on. */
+KN_NODISCARD uint32_t kn_heap_push_as(struct kn_heap *heap, int64_t when, uint32_t sequence,
+                                      void *item);
 
 /* Takes the timer @id out; returns its item. O(log n). */
 void *kn_heap_remove(struct kn_heap *heap, uint32_t id);

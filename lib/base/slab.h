@@ -22,6 +22,7 @@
 struct kn_slab_idle {
 	void *poison;
 	struct kn_slab_idle *next;
+	uint64_t left_alone; /* as the last user left it */
 	uint32_t index;
 } __attribute__((may_alias));
 

@@ -16,87 +16,149 @@ static knit_handle no_handle(int error)
 	return (knit_handle){.opaque = {0, (uint64_t)(int64_t)error}};
 }
 
-/* What it saw is the caller's. */
-static void slot_free(struct knit_loop *loop, struct kn_callback *slot)
+static void slot_run_train(struct kn_ready *ready);
+
+static inline struct kn_callback *slot_of_ready(struct kn_ready *ready)
 {
-	if (kn_unlikely(slot->origin != NULL))
-		kn_origin_unref(slot->origin);
+	return kn_container_of(ready, struct kn_callback, timer.ready);
+}
+
+static inline struct kn_callback_train *train_of(const struct kn_callback *slot)
+{
+	return kn_unlikely(slot->timer.ready.run == slot_run_train) ? slot->arg : NULL;
+}
+
+static inline void slot_free(struct knit_loop *loop, struct kn_callback *slot)
+{
 	slot->generation = 0;
-	kn_slab_free(&loop->callbacks, slot, slot->index);
+	kn_slab_free(&loop->callbacks, slot, slot->timer.index);
+}
+
+/* What it saw is the caller's. */
+static void train_free(struct knit_loop *loop, struct kn_callback_train *train)
+{
+	kn_origin_unref(train->origin);
+	kn_slab_free(&loop->trains, train, train->index);
 }
 
 static void slot_drop(struct knit_loop *loop, struct kn_callback *slot)
 {
-	struct kn_vars *vars = slot->vars;
+	struct kn_callback_train *train = train_of(slot);
+	struct kn_vars *vars = NULL;
 
+	if (train) {
+		vars = train->vars;
+		train_free(loop, train);
+	}
 	slot_free(loop, slot);
 	kn_vars_release(vars);
 }
 
+/* The loop that runs callbacks is the thread's running one, also while it is being closed. */
 static void slot_run(struct kn_ready *ready)
 {
-	struct kn_callback *slot = kn_container_of(ready, struct kn_callback, timer.ready);
+	struct kn_callback *slot = slot_of_ready(ready);
 	knit_callback *callback = slot->callback;
 	void *arg = slot->arg;
 	struct kn_vars_frame frame;
 
-	kn_vars_enter(&frame, slot->vars);
-	slot_free(slot->loop, slot);
+	slot_free(kn_self.loop, slot);
+	kn_vars_enter(&frame, NULL);
+	callback(arg);
+	kn_vars_leave(&frame);
+}
+
+static void slot_run_train(struct kn_ready *ready)
+{
+	struct kn_callback *slot = slot_of_ready(ready);
+	struct kn_callback_train *train = slot->arg;
+	knit_callback *callback = slot->callback;
+	void *arg = train->arg;
+	struct kn_vars_frame frame;
+
+	kn_vars_enter(&frame, train->vars);
+	train_free(kn_self.loop, train);
+	slot_free(kn_self.loop, slot);
 	callback(arg);
 	kn_vars_leave(&frame);
 }
 
 bool kn_callback_describe(struct kn_ready *ready, struct kn_subject *subject)
 {
-	struct kn_callback *slot = kn_container_of(ready, struct kn_callback, timer.ready);
+	struct kn_callback *slot = slot_of_ready(ready);
 
-	if (ready->run != slot_run)
+	if (ready->run != slot_run && ready->run != slot_run_train)
 		return false;
-	kn_subject_callback(subject, (uintptr_t)slot->callback, slot->origin);
+	kn_subject_callback(subject, (uintptr_t)slot->callback,
+	                    train_of(slot) ? train_of(slot)->origin : NULL);
 	return true;
 }
 
+/* Hangs @vars (consumed, also by a failure) and the origin on. False without memory. */
+static KN_NOINLINE bool add_train(struct knit_loop *loop, struct kn_callback *slot,
+                                  struct kn_vars *vars)
+{
+	struct kn_callback_train *train;
+	uint32_t index;
+
+	train = kn_slab_alloc(&loop->trains, &index);
+	if (!train) {
+		kn_vars_release(vars);
+		return false;
+	}
+	*train = (struct kn_callback_train){slot->arg, vars, kn_origin_note(loop), index};
+	slot->arg = train;
+	slot->timer.ready.run = slot_run_train;
+	return true;
+}
+
+/* May one be made? 0 or a negative code. */
+static inline int check(struct knit_loop **loop, knit_callback *callback)
+{
+	if (!*loop)
+		*loop = kn_self.loop;
+	if (kn_unlikely(!callback))
+		return -EINVAL;
+	return kn_likely(*loop != NULL) ? kn_loop_usable(*loop) : -KNIT_ENOLOOP;
+}
+
 /* A slot with nothing scheduled, or NULL and a negative code in *@error. */
-static struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *callback, void *arg,
-                                    knit_context *context, int *error)
+static inline struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *callback,
+                                           void *arg, knit_context *context, int *error)
 {
 	struct kn_callback *slot;
 	struct kn_vars *vars;
 	uint32_t index;
 
-	if (!*loop)
-		*loop = kn_self.loop;
-	*error = *loop ? kn_loop_usable(*loop) : -KNIT_ENOLOOP;
-	if (kn_unlikely(!callback))
-		*error = -EINVAL;
+	*error = check(loop, callback);
 	if (kn_unlikely(*error < 0))
 		return NULL;
 	*error = kn_vars_take(context, &vars);
 	if (kn_unlikely(*error < 0))
 		return NULL;
+	*error = -ENOMEM;
 	slot = kn_slab_alloc(&(*loop)->callbacks, &index);
 	if (kn_unlikely(!slot)) {
 		kn_vars_release(vars);
-		*error = -ENOMEM;
 		return NULL;
 	}
-	slot->timer.ready.run = slot_run;
-	kn_list_init(&slot->timer.ready.link);
-	slot->timer.id = KN_HEAP_NONE;
-	slot->index = index;
-	slot->generation = ++(*loop)->generation;
 	slot->callback = callback;
 	slot->arg = arg;
-	slot->loop = *loop;
-	slot->vars = vars;
-	slot->origin = kn_origin_note(*loop);
+	slot->timer.index = index;
+	slot->timer.ready.run = slot_run;
+	slot->timer.id = KN_HEAP_NONE;
+	if (kn_unlikely(vars || (*loop)->debug) && !add_train(*loop, slot, vars)) {
+		slot_free(*loop, slot);
+		return NULL;
+	}
+	slot->generation = ++(*loop)->generation;
 	return slot;
 }
 
-static knit_handle handle_of(const struct kn_callback *slot)
+static inline knit_handle handle_of(const struct knit_loop *loop, const struct kn_callback *slot)
 {
 	return (knit_handle){
-	        .opaque = {(uint64_t)slot->loop->id << 32 | slot->index, slot->generation}};
+	        .opaque = {(uint64_t)loop->id << 32 | slot->timer.index, slot->generation}};
 }
 
 static inline knit_handle call_soon(knit_loop *loop, knit_callback *callback, void *arg,
@@ -108,7 +170,7 @@ static inline knit_handle call_soon(knit_loop *loop, knit_callback *callback, vo
 	if (kn_unlikely(!slot))
 		return no_handle(error);
 	kn_loop_ready(loop, &slot->timer.ready);
-	return handle_of(slot);
+	return handle_of(loop, slot);
 }
 
 knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *arg)
@@ -125,15 +187,18 @@ knit_handle knit_loop_call_soon_with(knit_loop *loop, knit_callback *callback,
 	return r < 0 ? no_handle(r) : call_soon(loop, callback, options.arg, options.context);
 }
 
-static knit_handle start_timer(struct kn_callback *slot, int64_t when)
+static inline knit_handle start_timer(struct knit_loop *loop, struct kn_callback *slot,
+                                      int64_t when)
 {
-	int r = kn_timer_start(slot->loop, &slot->timer, when);
+	int r;
 
+	kn_list_init(&slot->timer.ready.link);
+	r = kn_timer_start(loop, &slot->timer, when);
 	if (kn_unlikely(r < 0)) {
-		slot_drop(slot->loop, slot);
+		slot_drop(loop, slot);
 		return no_handle(r);
 	}
-	return handle_of(slot);
+	return handle_of(loop, slot);
 }
 
 static knit_handle call_later(knit_loop *loop, int64_t delay, knit_callback *callback, void *arg,
@@ -142,7 +207,7 @@ static knit_handle call_later(knit_loop *loop, int64_t delay, knit_callback *cal
 	int error;
 	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);
 
-	return slot ? start_timer(slot, kn_loop_deadline(loop, delay)) : no_handle(error);
+	return slot ? start_timer(loop, slot, kn_loop_deadline(loop, delay)) : no_handle(error);
 }
 
 knit_handle knit_loop_call_later(knit_loop *loop, int64_t delay, knit_callback *callback, void *arg)
@@ -166,7 +231,7 @@ static knit_handle call_at(knit_loop *loop, int64_t when, knit_callback *callbac
 	int error;
 	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);
 
-	return slot ? start_timer(slot, when) : no_handle(error);
+	return slot ? start_timer(loop, slot, when) : no_handle(error);
 }
 
 knit_handle knit_loop_call_at(knit_loop *loop, int64_t when, knit_callback *callback, void *arg)
@@ -183,17 +248,19 @@ knit_handle knit_loop_call_at_with(knit_loop *loop, int64_t when, knit_callback 
 	return r < 0 ? no_handle(r) : call_at(loop, when, callback, options.arg, options.context);
 }
 
-/* The slot that @handle still stands for, or NULL. */
-static struct kn_callback *slot_of(knit_handle handle, const char *function)
+/* The slot that @handle still stands for, and its loop; or NULL. */
+static inline struct kn_callback *slot_of(knit_handle handle, struct knit_loop **ret_loop,
+                                          const char *function)
 {
 	uint32_t id = (uint32_t)(handle.opaque[0] >> 32);
 	struct knit_loop *loop = kn_self.loop;
 	struct kn_callback *slot;
 
-	if (!id)
+	if (kn_unlikely(!id))
 		return NULL;
-	if (!loop || loop->id != id)
+	if (kn_unlikely(!loop || loop->id != id))
 		loop = kn_registry_find(id, function);
+	*ret_loop = loop;
 	if (!loop)
 		return NULL;
 	slot = kn_slab_at(&loop->callbacks, (uint32_t)handle.opaque[0]);
@@ -202,27 +269,31 @@ static struct kn_callback *slot_of(knit_handle handle, const char *function)
 
 bool knit_handle_cancel(knit_handle handle)
 {
-	struct kn_callback *slot = slot_of(handle, __func__);
+	struct knit_loop *loop;
+	struct kn_callback *slot = slot_of(handle, &loop, __func__);
 
 	if (!slot)
 		return false;
-	kn_timer_stop(slot->loop, &slot->timer);
-	slot_drop(slot->loop, slot);
+	kn_timer_stop(loop, &slot->timer);
+	slot_drop(loop, slot);
 	return true;
 }
 
 bool knit_handle_is_pending(knit_handle handle)
 {
-	return slot_of(handle, __func__) != NULL;
+	struct knit_loop *loop;
+
+	return slot_of(handle, &loop, __func__) != NULL;
 }
 
 int64_t knit_handle_when(knit_handle handle)
 {
-	struct kn_callback *slot = slot_of(handle, __func__);
+	struct knit_loop *loop;
+	struct kn_callback *slot = slot_of(handle, &loop, __func__);
 
 	if (!slot || slot->timer.id == KN_HEAP_NONE)
 		return -KNIT_EINVALIDSTATE;
-	return kn_heap_when(&slot->loop->timers, slot->timer.id);
+	return kn_wheel_when(&loop->timers, &slot->timer);
 }
 
 int knit_handle_error(knit_handle handle)

@@ -154,8 +154,7 @@ static int close_now(struct knit_loop *loop)
 	loop->phase = KN_CLOSED;
 	left = release_kernel(loop, deadline);
 	kn_executor_drop_default(loop);
-	kn_heap_done(&loop->timers);
-	kn_heap_init(&loop->timers);
+	kn_wheel_done(&loop->timers);
 	/* Its argument may be gone from here on: what a last reference to a future still tells
 	 * goes to stderr. */
 	loop->exception_handler = NULL;

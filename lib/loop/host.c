@@ -45,7 +45,8 @@ static bool has_work(const struct knit_loop *loop)
 
 void kn_loop_park(struct knit_loop *loop)
 {
-	int64_t deadline = kn_heap_next(&loop->timers);
+	bool exact; /* if not, the host comes early, and we ask it to come again */
+	int64_t deadline = kn_wheel_next(&loop->timers, &exact);
 	struct epoll_event events[2];
 
 	if (loop->own_ops)

@@ -39,9 +39,10 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 		kn_list_init(&loop->owned_fds[i]);
 	kn_list_init(&loop->closing_fds);
 	kn_list_init(&loop->half_done);
-	kn_heap_init(&loop->timers);
+	kn_wheel_init(&loop->timers);
 	kn_inbox_init(&loop->inbox);
 	kn_slab_init(&loop->callbacks, sizeof(struct kn_callback), NULL, 0);
+	kn_slab_init(&loop->trains, sizeof(struct kn_callback_train), NULL, 0);
 	loop->clock = (uint8_t)options->clock;
 	loop->now_valid = options->clock != KNIT_CLOCK_MONOTONIC;
 	loop->grace = GRACE;
@@ -99,8 +100,9 @@ static void release(struct knit_loop *loop)
 		close(loop->host_fd);
 	if (loop->stacks)
 		kn_stack_pool_free(loop->stacks);
-	kn_heap_done(&loop->timers);
+	kn_wheel_done(&loop->timers);
 	kn_slab_done(&loop->callbacks);
+	kn_slab_done(&loop->trains);
 	kn_slab_done(&loop->tasks);
 	kn_slab_done(&loop->futures);
 	kn_slab_done(&loop->done_callbacks);

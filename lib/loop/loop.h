@@ -15,7 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/compiler.h"
-#include "base/heap.h"
 #include "base/inbox.h"
 #include "base/list.h"
 #include "base/slab.h"
@@ -23,19 +22,8 @@
 #include "engine/engine.h"
 #include "fiber/fiber.h"
 #include "loop/context.h"
+#include "loop/wheel.h"
 #include "knit/loop.h"
-
-/* Something that can be put into the ready list. */
-struct kn_ready {
-	struct kn_list link; /* in the ready list, or alone */
-	void (*run)(struct kn_ready *ready);
-};
-
-/* A deadline that makes something ready. */
-struct kn_timer {
-	struct kn_ready ready;
-	uint32_t id; /* in the heap; KN_HEAP_NONE when it is not waiting */
-};
 
 /* Something that another thread makes ready. */
 struct kn_post {
@@ -90,7 +78,7 @@ struct knit_loop {
 	struct kn_list batch;              /* what is left of this pass */
 	_Atomic(struct kn_thread *) owner; /* NULL: no thread may use it (closed, forked) */
 	struct kn_engine *engine;          /* owned */
-	struct kn_heap timers;
+	struct kn_wheel timers;
 	int64_t now; /* ns; valid if now_valid, or always with a virtual clock */
 	bool now_valid;
 	bool stopping;
@@ -107,9 +95,9 @@ struct knit_loop {
 	unsigned spare_count;
 
 	/* callbacks */
-	struct kn_slab callbacks;
-	uint64_t generation; /* of the newest handle */
-	uint32_t id;         /* of this loop, unique in the process */
+	struct kn_slab callbacks, trains; /* see lib/loop/callback.h */
+	uint64_t generation;              /* of the newest handle */
+	uint32_t id;                      /* of this loop, unique in the process */
 
 	/* waiting */
 	int64_t spin;          /* ns that it looks for something to do before it sleeps */

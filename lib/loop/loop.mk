@@ -20,4 +20,6 @@ loop_sources = \
 	lib/loop/run.c \
 	lib/loop/signal.c \
 	lib/loop/signal.h \
-	lib/loop/timer.c
+	lib/loop/timer.c \
+	lib/loop/wheel.c \
+	lib/loop/wheel.h

@@ -182,12 +182,10 @@ static void collect_timers(struct knit_loop *loop)
 {
 	struct kn_timer *timer;
 
-	if (kn_heap_next(&loop->timers) == KNIT_FOREVER)
+	if (!kn_wheel_expects_something(&loop->timers))
 		return;
-	while ((timer = kn_heap_pop_due(&loop->timers, kn_loop_now(loop)))) {
-		timer->id = KN_HEAP_NONE;
+	while ((timer = kn_wheel_pop_due(&loop->timers, kn_loop_now(loop))))
 		kn_list_add_tail(&loop->ready, &timer->ready.link);
-	}
 }
 
 static void collect(struct knit_loop *loop)
@@ -204,6 +202,37 @@ static void collect(struct knit_loop *loop)
 	}
 }
 
+/* The timers know their next deadline only when it is near, see loop/wheel.h: we look up then, and
+ * that is no pass. */
+static int wait_for_anything(struct knit_loop *loop, int64_t until)
+{
+	int64_t next;
+	bool exact;
+	int r;
+
+	for (;;) {
+		next = kn_wheel_next(&loop->timers, &exact);
+		if (next >= until)
+			return wait_in_kernel(loop, until);
+		r = wait_in_kernel(loop, next);
+		if (r < 0 || exact || !nothing_came(loop) || kn_loop_now_fresh(loop) < next ||
+		    kn_wheel_is_due(&loop->timers, loop->now))
+			return r;
+		loop->now_valid = false;
+	}
+}
+
+/* Time is about to jump to the deadline anyway: so the timers may look at it now. */
+static int64_t next_virtually(struct knit_loop *loop)
+{
+	int64_t next;
+	bool exact;
+
+	while (next = kn_wheel_next(&loop->timers, &exact), !exact)
+		(void)kn_wheel_is_due(&loop->timers, next);
+	return next;
+}
+
 int kn_loop_poll(struct knit_loop *loop, int64_t until)
 {
 	bool idle = until != INT64_MIN && !loop->stopping && !loop->posts &&
@@ -215,12 +244,11 @@ int kn_loop_poll(struct knit_loop *loop, int64_t until)
 	loop->now_valid = loop->clock != KNIT_CLOCK_MONOTONIC;
 	if (kn_likely(!idle)) {
 		r = enter(loop, 0, KNIT_FOREVER);
+	} else if (kn_likely(loop->clock == KNIT_CLOCK_MONOTONIC)) {
+		r = wait_for_anything(loop, until);
 	} else {
-		next = kn_heap_next(&loop->timers);
-		if (next > until)
-			next = until;
-		r = loop->clock == KNIT_CLOCK_MONOTONIC ? wait_in_kernel(loop, next)
-		                                        : wait_virtually(loop, next);
+		next = next_virtually(loop);
+		r = wait_virtually(loop, next < until ? next : until);
 	}
 	if (kn_unlikely(r < 0))
 		return r;
@@ -389,7 +417,8 @@ int kn_loop_run(struct knit_loop *loop)
 
 	loop->passing = true;
 	do {
-		r = kn_loop_poll(loop, KNIT_FOREVER);
+		/* Most passes have nothing to look at outside. */
+		r = kn_loop_next_pass(loop) ? 0 : kn_loop_poll(loop, KNIT_FOREVER);
 		if (r < 0)
 			break;
 		kn_loop_run_batch(loop);

@@ -49,8 +49,8 @@ int64_t knit_loop_time(const knit_loop *loop)
 
 int kn_timer_start(struct knit_loop *loop, struct kn_timer *timer, int64_t when)
 {
-	timer->id = kn_heap_push(&loop->timers, when, timer);
-	if (kn_unlikely(timer->id == KN_HEAP_NONE))
+	kn_wheel_turn(&loop->timers, loop->now);
+	if (kn_unlikely(kn_wheel_start(&loop->timers, timer, when) < 0))
 		return -ENOMEM;
 	/* Between the passes of a hosted loop nobody else would tell the host of it. */
 	if (kn_unlikely(loop->parked))
@@ -60,9 +60,8 @@ int kn_timer_start(struct knit_loop *loop, struct kn_timer *timer, int64_t when)
 
 void kn_timer_stop(struct knit_loop *loop, struct kn_timer *timer)
 {
-	if (timer->id != KN_HEAP_NONE) {
-		kn_heap_remove(&loop->timers, timer->id);
-		timer->id = KN_HEAP_NONE;
-	}
-	kn_list_del(&timer->ready.link);
+	if (timer->id != KN_HEAP_NONE)
+		kn_wheel_stop(&loop->timers, timer);
+	else
+		kn_list_del(&timer->ready.link);
 }

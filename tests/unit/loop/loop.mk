@@ -18,4 +18,5 @@ loop_tests = \
 	tests/unit/loop/test_references.c \
 	tests/unit/loop/test_signal_storm.c \
 	tests/unit/loop/test_signals.c \
-	tests/unit/loop/test_spin.c
+	tests/unit/loop/test_spin.c \
+	tests/unit/loop/test_wheel.c

@@ -467,11 +467,11 @@ CORO(count_allocations)
 	knit_timeout timeout;
 	uint64_t before;
 	uint32_t timers = knit_get_running_loop()->timers.count;
-	uint32_t sequence = knit_get_running_loop()->timers.sequence;
+	uint32_t sequence = knit_get_running_loop()->timers.near.sequence;
 
 	cr_assert_eq(knit_sleep(1), 0); /* the heap's first memory */
 	timers = knit_get_running_loop()->timers.count;
-	sequence = knit_get_running_loop()->timers.sequence;
+	sequence = knit_get_running_loop()->timers.near.sequence;
 	before = kn_alloc_count();
 	for (int i = 0; i < 100; i++) {
 		cr_assert_eq(knit_timeout_enter(&timeout, KNIT_S), 0);
@@ -482,7 +482,7 @@ CORO(count_allocations)
 		cr_assert_eq(knit_get_running_loop()->timers.count, timers);
 	}
 	cr_assert_eq(kn_alloc_count(), before);
-	cr_assert_eq(knit_get_running_loop()->timers.sequence, sequence + 200, "one push each");
+	cr_assert_eq(knit_get_running_loop()->timers.near.sequence, sequence + 200, "one push each");
 	return 0;
 }
 

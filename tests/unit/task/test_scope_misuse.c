@@ -148,7 +148,7 @@ CORO(no_memory)
 {
 	knit_cancel_scope scope;
 	knit_timeout timeout;
-	uint32_t timers = knit_get_running_loop()->timers.capacity;
+	uint32_t timers = knit_get_running_loop()->timers.near.capacity;
 
 	cr_assert_eq(timers, 0, "its first timer needs memory");
 	kn_alloc_fail_after(0);

@@ -482,7 +482,8 @@ CORO(count_allocations)
 		cr_assert_eq(knit_get_running_loop()->timers.count, timers);
 	}
 	cr_assert_eq(kn_alloc_count(), before);
-	cr_assert_eq(knit_get_running_loop()->timers.near.sequence, sequence + 200, "one push each");
+	cr_assert_eq(knit_get_running_loop()->timers.near.sequence, sequence + 200,
+	             "one push each");
 	return 0;
 }
 

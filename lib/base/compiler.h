@@ -7,6 +7,7 @@
 #define kn_likely(x)   __builtin_expect(!!(x), 1)
 #define kn_unlikely(x) __builtin_expect(!!(x), 0)
 
+#define KN_INLINE       inline __attribute__((always_inline))
 #define KN_NOINLINE     __attribute__((noinline))
 #define KN_COLD         __attribute__((cold, noinline))
 #define KN_NORETURN     __attribute__((noreturn))

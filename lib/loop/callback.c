@@ -123,8 +123,8 @@ static inline int check(struct knit_loop **loop, knit_callback *callback)
 }
 
 /* A slot with nothing scheduled, or NULL and a negative code in *@error. */
-static inline struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *callback,
-                                           void *arg, knit_context *context, int *error)
+static KN_INLINE struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *callback,
+                                              void *arg, knit_context *context, int *error)
 {
 	struct kn_callback *slot;
 	struct kn_vars *vars;
@@ -133,9 +133,13 @@ static inline struct kn_callback *slot_new(struct knit_loop **loop, knit_callbac
 	*error = check(loop, callback);
 	if (kn_unlikely(*error < 0))
 		return NULL;
-	*error = kn_vars_take(context, &vars);
-	if (kn_unlikely(*error < 0))
-		return NULL;
+	if (kn_likely(!context)) {
+		vars = kn_vars_capture();
+	} else {
+		*error = kn_vars_take(context, &vars);
+		if (*error < 0)
+			return NULL;
+	}
 	*error = -ENOMEM;
 	slot = kn_slab_alloc(&(*loop)->callbacks, &index);
 	if (kn_unlikely(!slot)) {
@@ -161,8 +165,8 @@ static inline knit_handle handle_of(const struct knit_loop *loop, const struct k
 	        .opaque = {(uint64_t)loop->id << 32 | slot->timer.index, slot->generation}};
 }
 
-static inline knit_handle call_soon(knit_loop *loop, knit_callback *callback, void *arg,
-                                    knit_context *context)
+static KN_INLINE knit_handle call_soon(knit_loop *loop, knit_callback *callback, void *arg,
+                                       knit_context *context)
 {
 	int error;
 	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);

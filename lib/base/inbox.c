@@ -44,7 +44,7 @@ static struct kn_inbox_node *reversed(struct kn_inbox_node *node)
 	return list;
 }
 
-struct kn_inbox_node *kn_inbox_take(struct kn_inbox *inbox)
+struct kn_inbox_node *kn_inbox_take_newest(struct kn_inbox *inbox)
 {
 	/* Without a node there is nothing to exchange; this also keeps CLOSED, which is never
 	 * in the word together with a node. */
@@ -52,8 +52,13 @@ struct kn_inbox_node *kn_inbox_take(struct kn_inbox *inbox)
 		return NULL;
 	/* Acquire: pairs with the release of each push in the list, see there. No release:
 	 * a producer reads nothing that the owner wrote. */
-	return reversed((struct kn_inbox_node *)atomic_exchange_explicit(&inbox->word, 0,
-	                                                                 memory_order_acquire));
+	return (struct kn_inbox_node *)atomic_exchange_explicit(&inbox->word, 0,
+	                                                        memory_order_acquire);
+}
+
+struct kn_inbox_node *kn_inbox_take(struct kn_inbox *inbox)
+{
+	return reversed(kn_inbox_take_newest(inbox));
 }
 
 bool kn_inbox_sleep(struct kn_inbox *inbox)
@@ -81,13 +86,17 @@ bool kn_inbox_awake(struct kn_inbox *inbox)
 	return word != KN_INBOX_SHUT;
 }
 
-struct kn_inbox_node *kn_inbox_close(struct kn_inbox *inbox)
+struct kn_inbox_node *kn_inbox_close_newest(struct kn_inbox *inbox)
 {
 	/* Acquire for the nodes, as in take(); release for what a refused producer may go on
 	 * to look at, such as the state of the loop. */
 	uintptr_t word = atomic_exchange_explicit(&inbox->word, KN_INBOX_SHUT,
 	                                          memory_order_acq_rel);
 
-	return word & (KN_INBOX_SHUT | KN_INBOX_SLEEPING) ? NULL
-	                                                  : reversed((struct kn_inbox_node *)word);
+	return word & (KN_INBOX_SHUT | KN_INBOX_SLEEPING) ? NULL : (struct kn_inbox_node *)word;
+}
+
+struct kn_inbox_node *kn_inbox_close(struct kn_inbox *inbox)
+{
+	return reversed(kn_inbox_close_newest(inbox));
 }

@@ -80,6 +80,8 @@ static inline bool kn_inbox_pending(const struct kn_inbox *inbox)
 
 /* Everything pushed so far, in the order of the pushes, linked by next; NULL if nothing. */
 struct kn_inbox_node *kn_inbox_take(struct kn_inbox *inbox);
+/* The same, the latest push first: for who turns the order round while it looks at each anyway. */
+struct kn_inbox_node *kn_inbox_take_newest(struct kn_inbox *inbox);
 
 /* Announces that the owner will wait. False if there is something to take: then it
  * must not. True once the inbox is closed: the owner may wait, and nobody will wake it. */
@@ -94,4 +96,5 @@ bool kn_inbox_awake(struct kn_inbox *inbox);
  * wake-up is still on its way. Only where that cannot matter, in the child of a fork() that
  * met the owner asleep, it may be left out. */
 struct kn_inbox_node *kn_inbox_close(struct kn_inbox *inbox);
+struct kn_inbox_node *kn_inbox_close_newest(struct kn_inbox *inbox); /* see take_newest() */
 #endif

@@ -38,7 +38,7 @@ bool kn_loop_resume(struct knit_loop *loop)
 
 static bool has_work(const struct knit_loop *loop)
 {
-	return !kn_list_empty(&loop->ready) || loop->posts || loop->stopping ||
+	return !kn_list_empty(&loop->ready) || !kn_list_empty(&loop->posts) || loop->stopping ||
 	       kn_engine_ready(loop->engine) || kn_inbox_pending(&loop->inbox) ||
 	       atomic_load_explicit(&loop->signals_pending, memory_order_relaxed);
 }

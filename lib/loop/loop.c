@@ -26,6 +26,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 {
 	kn_list_init(&loop->ready);
 	kn_list_init(&loop->batch);
+	kn_list_init(&loop->posts);
 	kn_list_init(&loop->all_tasks);
 	kn_list_init(&loop->failed_tasks);
 	kn_list_init(&loop->signals);

@@ -59,7 +59,7 @@ struct kn_looked_at {
 
 struct kn_loop_counters {
 	uint64_t passes;
-	uint64_t posts;  /* taken out of the inbox */
+	uint64_t posts;  /* that came through the inbox and had their turn */
 	uint64_t sleeps; /* times the loop waited in the kernel */
 };
 
@@ -74,10 +74,9 @@ struct kn_aside {
 
 struct knit_loop {
 	/* every pass */
-	struct kn_list ready;              /* what the next pass runs, in order */
-	struct kn_list batch;              /* what is left of this pass */
-	_Atomic(struct kn_thread *) owner; /* NULL: no thread may use it (closed, forked) */
-	struct kn_engine *engine;          /* owned */
+	struct kn_list ready;     /* what the next pass runs, in order */
+	struct kn_list batch;     /* what is left of this pass */
+	struct kn_engine *engine; /* owned */
 	struct kn_wheel timers;
 	int64_t now; /* ns; valid if now_valid, or always with a virtual clock */
 	bool now_valid;
@@ -88,10 +87,10 @@ struct knit_loop {
 	bool started;  /* so is the engine */
 	bool in_batch; /* in kn_loop_run_batch() */
 	bool debug;
-	uint8_t phase;               /* enum kn_phase */
-	uint8_t clock;               /* KNIT_CLOCK_* */
-	struct kn_inbox_node *posts; /* taken, not yet ready */
-	struct kn_post *spare;       /* posts that ran, to be used again; linked by node.next */
+	uint8_t phase;         /* enum kn_phase */
+	uint8_t clock;         /* KNIT_CLOCK_* */
+	struct kn_list posts;  /* taken, not yet ready; in order, by their ready.link */
+	struct kn_post *spare; /* posts that ran, to be used again; linked by node.next */
 	unsigned spare_count;
 
 	/* callbacks */
@@ -172,17 +171,22 @@ struct knit_loop {
 	sigset_t old_mask;          /* of the thread, restored after the run */
 	struct kn_list registry;    /* in the list of all loops, under its lock */
 
-	/* any thread */
+	/* any thread; lines of their own, so that a poster does not wait for what the owner writes
+	 * in each pass: first what hardly ever changes, then the word that is changed by each post,
+	 * then the rest */
+	_Alignas(KN_CACHE_PAIR) _Atomic(struct kn_thread *) owner; /* NULL: no thread may use it
+	                                                            * (closed, forked) */
+	_Atomic(uint32_t) magic;                                   /* KN_LOOP_MAGIC until it is
+	                                                            * freed */
+	atomic_bool is_running, is_closed;
+	atomic_bool bound; /* it was run, or is closed: the owner is final */
 	struct kn_inbox inbox;
 	_Atomic(struct kn_post *) returned; /* spare posts for producers to take, all at once */
-	_Atomic(uint32_t) magic;            /* KN_LOOP_MAGIC until it is freed */
 	atomic_uint refs;                   /* of users */
 	atomic_uint holds;                  /* of the library, on the memory */
-	atomic_bool is_running, is_closed;
-	atomic_bool bound;                 /* it was run, or is closed: the owner is final */
-	_Atomic(uint64_t) signals_pending; /* bit n - 1: signal n was delivered */
-	_Atomic(uint64_t) signal_wakes;    /* writes to wake_fd by the signal handler */
-	_Atomic(uint64_t) wakes;           /* writes to wake_fd, for the counters */
+	_Atomic(uint64_t) signals_pending;  /* bit n - 1: signal n was delivered */
+	_Atomic(uint64_t) signal_wakes;     /* writes to wake_fd by the signal handler */
+	_Atomic(uint64_t) wakes;            /* writes to wake_fd, for the counters */
 };
 
 #define KN_LOOP_MAGIC 0x6b6e6974u /* "knit" */
@@ -289,7 +293,7 @@ KN_NODISCARD int kn_loop_poll(struct knit_loop *loop, int64_t deadline);
 static inline bool kn_loop_next_pass(struct knit_loop *loop)
 {
 	if (!loop->passing || loop->stopping || kn_list_empty(&loop->ready) || loop->timers.count ||
-	    loop->posts || kn_inbox_pending(&loop->inbox) ||
+	    !kn_list_empty(&loop->posts) || kn_inbox_pending(&loop->inbox) ||
 	    atomic_load_explicit(&loop->signals_pending, memory_order_relaxed) ||
 	    !kn_engine_quiet(loop->engine))
 		return false;

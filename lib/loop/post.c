@@ -18,15 +18,20 @@
 #include "loop/debug.h"
 #include "knit/thread.h"
 
-#define SPARE_MAX 4096 /* posts that a loop keeps for reuse; more are freed */
+/* Posts that a loop keeps for reuse; more are freed. 2 MiB: a producer that is ahead by more than
+ * that has to wait for memory, as it were: allocating on one core what is freed on another costs
+ * more than all the rest of a post. */
+#define SPARE_MAX 32768
 
 struct callback_post {
 	struct kn_post post;
 	knit_callback *callback;
 	void *arg;
-	struct knit_loop *loop; /* borrowed: the loop that it was posted to */
-	struct kn_vars *vars;   /* owned: what it sees */
+	struct kn_vars *vars; /* owned: what it sees */
 };
+#if UINTPTR_MAX > UINT32_MAX
+_Static_assert(sizeof(struct callback_post) <= 56, "with malloc's own word: one cache line");
+#endif
 
 /* ---- waking -------------------------------------------------------------------------- */
 
@@ -134,6 +139,8 @@ static struct callback_post *node_new(struct knit_loop *loop)
 	if (!post)
 		return kn_malloc(sizeof(struct callback_post));
 	kn_self.post_cache = next_post(post);
+	/* The next one's line is where the loop wrote it last, on another core. */
+	__builtin_prefetch(kn_self.post_cache, 1);
 	return (struct callback_post *)post;
 }
 
@@ -147,9 +154,12 @@ static void publish_spare(struct knit_loop *loop)
 	}
 }
 
-static void node_free(struct knit_loop *loop, struct callback_post *node)
+/* Nodes are all the same, so any loop may keep it: the one that runs. None does in a close. */
+static void node_free(struct callback_post *node)
 {
-	if (loop->spare_count >= SPARE_MAX) {
+	struct knit_loop *loop = kn_self.loop;
+
+	if (kn_unlikely(!loop || loop->spare_count >= SPARE_MAX)) {
 		kn_free(node);
 		return;
 	}
@@ -166,7 +176,7 @@ static void run_callback(struct kn_ready *ready)
 	struct kn_vars_frame frame;
 
 	kn_vars_enter(&frame, node->vars);
-	node_free(node->loop, node);
+	node_free(node);
 	callback(arg);
 	kn_vars_leave(&frame);
 }
@@ -196,7 +206,6 @@ int knit_loop_call_soon_threadsafe(knit_loop *loop, knit_callback *callback, voi
 	node->post.ready.run = run_callback;
 	node->callback = callback;
 	node->arg = arg;
-	node->loop = loop;
 	node->vars = kn_vars_capture();
 	r = kn_loop_post(loop, &node->post);
 	if (kn_unlikely(r < 0)) {
@@ -218,37 +227,58 @@ int knit_loop_stop_threadsafe(knit_loop *loop)
 
 /* ---- the owner's side ---------------------------------------------------------------- */
 
-static struct kn_post *take_first(struct knit_loop *loop)
+/* Puts what @newest and those below it are about in line, in the order of the posts. One walk, and
+ * the last: each node is a cache line that another core wrote. Returns how many they are. */
+static unsigned put_in_line(struct knit_loop *loop, struct kn_inbox_node *newest)
 {
-	struct kn_post *post = kn_container_of(loop->posts, struct kn_post, node);
+	struct kn_list *before = loop->posts.prev;
+	unsigned count = 0;
 
-	loop->posts = post->node.next;
-	loop->counters.posts++;
-	return post;
+	for (; newest; count++) {
+		struct kn_post *post = kn_container_of(newest, struct kn_post, node);
+
+		newest = newest->next;
+		kn_list_add_head(before, &post->ready.link);
+	}
+	return count;
 }
 
 void kn_posts_collect(struct knit_loop *loop, unsigned max)
 {
+	unsigned count = max + 1;
+
 	/* What was taken before was posted before. */
-	if (!loop->posts && kn_inbox_pending(&loop->inbox))
-		loop->posts = kn_inbox_take(&loop->inbox);
+	if (kn_list_empty(&loop->posts))
+		count = put_in_line(loop, kn_inbox_take_newest(&loop->inbox));
 	publish_spare(loop);
-	while (loop->posts && max--)
-		kn_list_add_tail(&loop->ready, &take_first(loop)->ready.link);
+	if (kn_likely(count <= max)) {
+		kn_list_splice_tail(&loop->ready, &loop->posts);
+		loop->counters.posts += count;
+		return;
+	}
+	while (!kn_list_empty(&loop->posts) && max--) {
+		struct kn_list *first = loop->posts.next;
+
+		kn_list_del(first);
+		kn_list_add_tail(&loop->ready, first);
+		loop->counters.posts++;
+	}
 }
 
 static void run_posts(struct knit_loop *loop)
 {
-	while (loop->posts) {
-		struct kn_post *post = take_first(loop);
+	struct kn_ready *ready;
 
-		post->ready.run(&post->ready);
+	while ((ready = kn_list_first(&loop->posts, struct kn_ready, link))) {
+		kn_list_del(&ready->link);
+		loop->counters.posts++;
+		ready->run(ready);
 	}
 }
 
 void kn_posts_close(struct knit_loop *loop)
 {
 	run_posts(loop);
-	loop->posts = kn_inbox_close(&loop->inbox);
+	(void)put_in_line(loop, kn_inbox_close_newest(&loop->inbox));
 	run_posts(loop);
 }

@@ -99,7 +99,7 @@ static void after_fork_in_child(void)
 		/* If the child's coroutine returns into the loop, it finds nothing to do. */
 		kn_list_init(&loop->ready);
 		kn_list_init(&loop->batch);
-		loop->posts = NULL;
+		kn_list_init(&loop->posts);
 	}
 	kn_self.loop = NULL;
 	kn_self.task = NULL;

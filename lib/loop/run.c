@@ -194,7 +194,7 @@ static void collect(struct knit_loop *loop)
 
 	kn_engine_reap(loop->engine, COMPLETIONS_A_PASS);
 	collect_timers(loop);
-	if (loop->posts || kn_inbox_pending(&loop->inbox))
+	if (!kn_list_empty(&loop->posts) || kn_inbox_pending(&loop->inbox))
 		kn_posts_collect(loop, POSTS_A_PASS);
 	if (kn_unlikely(atomic_load_explicit(&loop->signals_pending, memory_order_relaxed))) {
 		signals = atomic_exchange_explicit(&loop->signals_pending, 0, memory_order_acquire);
@@ -235,7 +235,7 @@ static int64_t next_virtually(struct knit_loop *loop)
 
 int kn_loop_poll(struct knit_loop *loop, int64_t until)
 {
-	bool idle = until != INT64_MIN && !loop->stopping && !loop->posts &&
+	bool idle = until != INT64_MIN && !loop->stopping && kn_list_empty(&loop->posts) &&
 	            kn_list_empty(&loop->ready);
 	int64_t next;
 	int r;

@@ -428,7 +428,8 @@ static intptr_t cancels_the_rest(void *arg)
 		rig_finish(task);
 		if (call.result == (intptr_t)sizeof(bytes))
 			continue; /* the disk was quick */
-		cr_assert_geq(call.result, 3 * PAGE, "what was there");
+		cr_assert_geq(call.result, 3 * PAGE, "round %d: %s", i,
+		              knit_errname((int)call.result));
 		cr_assert_eq(call.next, -KNIT_ECANCELLED, "the request stays pending");
 		cr_assert_str_eq(call.message, "meanwhile");
 	}

@@ -85,8 +85,10 @@ bool plot_add_file(struct plot *plot, const char *path)
 			continue;
 		if (sscanf(line, "%47s %47s %lf %47s %c", peer, workload, &value, unit, &more) != 4)
 			continue;
-		plot_add(plot, peer, workload, value, unit);
 		found++;
+		/* Everything that is drawn is a cost: less is better. */
+		if (strcmp(unit, "IOPS") != 0)
+			plot_add(plot, peer, workload, value, unit);
 	}
 	fclose(file);
 	if (!found)

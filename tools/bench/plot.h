@@ -32,8 +32,8 @@ void plot_add(struct plot *plot, const char *peer, const char *workload, double 
               const char *unit);
 void plot_add_figure(struct plot *plot, const struct figure *figure);
 
-/* Lines PEER WORKLOAD VALUE UNIT; others are passed over, and so are ratios. False, with a line on
- * stderr, if the file cannot be read or has no such line. */
+/* Lines PEER WORKLOAD VALUE UNIT; others are passed over, and so are ratios and rates. False, with
+ * a line on stderr, if the file cannot be read or has no such line. */
 bool plot_add_file(struct plot *plot, const char *path);
 
 /* False, with a line on stderr, if it cannot be written. */

@@ -42,7 +42,7 @@ void report_lines(struct figure *const *group, int count)
 		bench_emit(figure->peer, workload->name, summary.median, workload->unit);
 		print_spread(figure->peer, workload->name, &summary);
 		if (workload->rate_unit)
-			printf("# %s %s %.0f %s\n", figure->peer, workload->name,
+			printf("%s %s %.0f %s\n", figure->peer, workload->name,
 			       measure_summary(figure->rates, figure->runs).median,
 			       workload->rate_unit);
 		for (int k = 0; figure->is_knit && k < count; k++) {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "server.h"
@@ -47,7 +48,8 @@ static int check_free(const struct options *options)
 	return r;
 }
 
-/* A listening socket of the group. The first one settles the port for the others. */
+/* A listening socket of the group. The first one settles the port for the others. What it accepts
+ * inherits TCP_NODELAY: a system call less for each connection. */
 static int open_socket(struct options *options)
 {
 	struct sockaddr *address = (struct sockaddr *)&options->address;
@@ -58,6 +60,7 @@ static int open_socket(struct options *options)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
 	    bind(fd, address, options->address_length) == 0 && listen(fd, 4096) == 0 &&
 	    getsockname(fd, address, &options->address_length) == 0)
 		return fd;

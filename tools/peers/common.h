@@ -5,6 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
@@ -63,6 +64,29 @@ static inline long mem_bytes(void)
 	return (status_kb("VmRSS:") + status_kb("VmPTE:")) * 1024;
 }
 
+/* The CPU time of another process, all its threads, in ns. */
+static inline uint64_t cpu_of(int pid)
+{
+	char p[64], q[400];
+	uint64_t sum = 0, v;
+	snprintf(p, sizeof p, "/proc/%d/task", pid);
+	DIR *d = opendir(p);
+	struct dirent *e;
+	while (d && (e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(q, sizeof q, "%s/%s/schedstat", p, e->d_name);
+		FILE *f = fopen(q, "r");
+		if (f) {
+			if (fscanf(f, "%lu", &v) == 1)
+				sum += v;
+			fclose(f);
+		}
+	}
+	if (d)
+		closedir(d);
+	return sum;
+}
 static inline uint64_t rnd_(uint64_t *s)
 {
 	uint64_t x = *s;

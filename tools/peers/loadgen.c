@@ -8,7 +8,6 @@
  * It polls without sleeping, so that the server, not the wake-up of the client, sets the pace.
  * The server's CPU is the growth of sum(/proc/PID/task/TID/schedstat) over the window. */
 #include "common.h"
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,28 +15,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-static uint64_t srv_cpu(int pid)
-{
-	char p[64], q[400];
-	uint64_t sum = 0, v;
-	snprintf(p, sizeof p, "/proc/%d/task", pid);
-	DIR *d = opendir(p);
-	struct dirent *e;
-	while (d && (e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(q, sizeof q, "%s/%s/schedstat", p, e->d_name);
-		FILE *f = fopen(q, "r");
-		if (f) {
-			if (fscanf(f, "%lu", &v) == 1)
-				sum += v;
-			fclose(f);
-		}
-	}
-	if (d)
-		closedir(d);
-	return sum;
-}
 #define SUB 64
 static uint64_t hist[64 * SUB], total;
 static void rec(uint64_t ns)
@@ -181,10 +158,10 @@ int main(int argc, char **argv)
 	drive_until(now_ns() + 200000000ull); /* warm-up */
 	memset(hist, 0, sizeof hist);
 	total = 0;
-	uint64_t c0 = srv_cpu(pid), n0 = done, t0 = now_ns();
+	uint64_t c0 = cpu_of(pid), n0 = done, t0 = now_ns();
 	drive_until(t0 + (uint64_t)(secs * 1e9));
 	double req = (double)(done - n0), el = (double)(now_ns() - t0) / 1e9,
-	       sc = (double)(srv_cpu(pid) - c0);
+	       sc = (double)(cpu_of(pid) - c0);
 	char w[64];
 	if (churn)
 		snprintf(w, sizeof w, "W10_churn_C%d", C);

@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	tools/peers/asio_bench.cpp \
 	tools/peers/catalogue.py \
 	tools/peers/common.h \
+	tools/peers/duel.c \
 	tools/peers/fiber_bench.cpp \
 	tools/peers/go/go.mod \
 	tools/peers/go/main.go \

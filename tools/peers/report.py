@@ -71,8 +71,8 @@ class Report:
         if not self.pairs:
             return
         latest = {(p["w"], p["pair"]): p for p in self.pairs}
-        print("\n## Pair ratios\n\nEach cell ran knit and the others in turn, a fresh process each time; the ratio is\n"
-              "knit's CPU time to the other's, the median of all pairs.\n\n"
+        print("\n## Pair ratios\n\nEach cell ran knit and the others in turn, servers in slices of some milliseconds; the ratio\n"
+              "is knit's CPU time to the other's, the median of all pairs.\n\n"
               "| workload | against | knit | other | unit | median ratio | quartiles | pairs |\n"
               "|---|---|--:|--:|---|--:|---|--:|")
         for (w, name), p in latest.items():

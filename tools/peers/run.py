@@ -3,10 +3,11 @@
 
 Rounds (the default): a round runs every job once, so that the machine's drift hits all alike; the
 rotation starts elsewhere each round. Pairs (--pairs N --against NAME,...): each cell runs knit and the
-named references in turn, N times, and what counts is the median of the N ratios.
+named references in turn, N times, and what counts is the median of the N ratios. Servers are all up
+meanwhile, and are driven in slices of --slice ms.
 
 Results are appended to results.jsonl in the build folder; `report.py` makes the tables."""
-import argparse, datetime, json, os, re, statistics, time
+import argparse, contextlib, datetime, json, os, re, statistics, time
 from catalogue import HERE, Catalogue
 from machine import describe
 from measure import ECHO, Running, complain, echo_cell, fio, lines, run
@@ -23,6 +24,7 @@ def parse():
     p.add_argument("--skip", default="", metavar="REGEX", help="workloads to leave out")
     p.add_argument("--peers", default="", metavar="REGEX", help="servers to run (rounds only)")
     p.add_argument("--pairs", type=int, default=0, metavar="N", help="pair ratios instead of rounds")
+    p.add_argument("--slice", type=float, default=25, metavar="MS", help="of a server in a pair")
     p.add_argument("--against", default="raw-uring,raw-uring-1shot,raw-epoll", metavar="NAME,...")
     p.add_argument("--subject", default="knit", help="what the pairs compare with the others")
     p.add_argument("--file", default="", help="the file of W11 (1 GiB; made in the build folder)")
@@ -124,22 +126,28 @@ class Runner:
 
     # ---- pairs
 
-    def one(self, name, protocol, measure):
-        """Starts one server and measures it: its CPU time a request, None if that failed."""
-        server = next((s for s in self.kit.serving(protocol) if s.name == name), None)
-        if not server:
-            return None
-        with Running(server, protocol, self.o.build) as s:
-            results = measure(s) if s.port else []
-        return next((v for _, w, v, _ in results if w.endswith(".cpu")), None)
-
-    def pair_servers(self, cell, protocol, measure):
-        rows = []
-        names = [self.o.subject] + [n for n in self.o.against if any(s.name == n for s in self.kit.serving(protocol))]
-        for i in range(self.o.pairs):
-            start = i % len(names)  # nobody is always the first
-            rows.append({n: self.one(n, protocol, measure) for n in names[start:] + names[:start]})
-        self.summary(cell, rows, "us-cpu")
+    def pair_servers(self, cell, c, size, depth, kind):
+        """All servers at once, driven in turn in short slices by duel.c."""
+        protocol = "http" if kind == "http" else "echo"
+        names = [self.o.subject] + self.o.against
+        servers = [s for n in names for s in self.kit.serving(protocol) if s.name == n]
+        with contextlib.ExitStack() as stack:
+            running = [stack.enter_context(Running(s, protocol, self.o.build)) for s in servers]
+            for s in running:
+                if not s.port:
+                    complain(s.name, "does not start")
+            targets = [f"{s.name}:{s.port}:{s.pid}" for s in running if s.port]
+            # A slice is many requests of each connection.
+            ms = self.o.slice * (3 if c > 100 else 1)
+            out, error = run([self.o.build + "/duel", str(self.o.pairs), str(ms), str(c), str(size), str(depth),
+                              kind] + targets, 600)
+        if error:
+            complain(cell, error.strip())
+        rows = {}
+        for line in out.splitlines():
+            name, rnd, us, _ = line.split()
+            rows.setdefault(int(rnd), {})[name] = float(us)
+        self.summary(cell, list(rows.values()), "us-cpu")
 
     def pair_programs(self, cell, commands):
         """Programs that measure themselves; @commands: lists of arguments. Rows by workload."""
@@ -179,11 +187,11 @@ class Runner:
                 self.pair_programs(workload, commands)
         for c, size, d, _ in ECHO:
             if self.want(echo_cell(c, size, d)):
-                self.pair_servers(echo_cell(c, size, d), "echo", lambda s: s.load(o.build, c, size, d, o.secs))
+                self.pair_servers(echo_cell(c, size, d), c, size, d, "echo")
         if self.want("W9_http"):
-            self.pair_servers("W9_http", "http", lambda s: s.wrk(o.secs))
+            self.pair_servers("W9_http", 64, 64, 1, "http")
         if self.want("W10_churn_C64"):
-            self.pair_servers("W10_churn_C64", "echo", lambda s: s.load(o.build, 64, 64, 1, o.secs, "churn"))
+            self.pair_servers("W10_churn_C64", 64, 64, 1, "churn")
         for direct in (False, True):
             name = "W11_file_" + ("direct" if direct else "cached")
             if self.want(name):

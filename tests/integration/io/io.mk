@@ -11,6 +11,7 @@ tests_integration_test_io_SOURCES = \
 	tests/integration/io/test_bulk.c \
 	tests/integration/io/test_descriptors.c \
 	tests/integration/io/test_fairness.c \
+	tests/integration/io/test_enters.c \
 	tests/integration/io/test_faults.c \
 	tests/integration/io/test_loop_close.c \
 	tests/integration/io/test_race_data.c \
@@ -18,4 +19,4 @@ tests_integration_test_io_SOURCES = \
 	tests/integration/io/test_small_ring.c \
 	tests/unit/io/rig.c
 tests_integration_test_io_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_integration_test_io_LDADD = $(TEST_LIBS)
+tests_integration_test_io_LDADD = $(TEST_LIBS) $(URING_LIBS)

@@ -58,6 +58,7 @@ def describe(build, knit):
         "cpu": field("/proc/cpuinfo", "model name"),
         "cpus": os.cpu_count(),
         "memory": "%.0f GiB" % (int(field("/proc/meminfo", "MemTotal").split()[0] or 0) / 2 ** 20),
+        "load": "%.1f" % os.getloadavg()[0],
         "virtual": "hypervisor" in field("/proc/cpuinfo", "flags").split(),
         "kernel": platform.release().split("-")[0],
         "system": field("/etc/os-release", "PRETTY_NAME"),

@@ -64,18 +64,24 @@ class Report:
               "rows marked \"limit\" are bare references, no peers.\n")
         print(f"- Date: {', '.join(sorted(self.dates))}")
         print(f"- Machine: {m.get('cpu')}, {m.get('cpus')} CPUs{' (virtual)' if m.get('virtual') else ''}, {m.get('memory')}")
+        if m.get("load"):
+            print(f"- Load average when the last sitting began: {m['load']}")
         print(f"- System: {m.get('system')}, Linux {m.get('kernel')}")
         print("- Versions: " + ", ".join(f"{k} {v}" for k, v in m.get("versions", {}).items()))
 
     def pair_table(self):
         if not self.pairs:
             return
-        latest = {(p["w"], p["pair"]): p for p in self.pairs}
+        pooled = {}  # all sittings, none is picked out
+        for p in self.pairs:
+            pooled.setdefault((p["w"], p["pair"]), []).append(p)
         print("\n## Pair ratios\n\nEach cell ran knit and the others in turn, servers in slices of some milliseconds; the ratio\n"
-              "is knit's CPU time to the other's, the median of all pairs.\n\n"
+              "is knit's CPU time to the other's, the median of all pairs of all sittings.\n\n"
               "| workload | against | knit | other | unit | median ratio | quartiles | pairs |\n"
               "|---|---|--:|--:|---|--:|---|--:|")
-        for (w, name), p in latest.items():
+        for (w, name), sittings in pooled.items():
+            p = {"u": sittings[0]["u"], "ratios": [r for s in sittings for r in s["ratios"]]}
+            p["mine"], p["theirs"] = (st.median(s[k] for s in sittings) for k in ("mine", "theirs"))
             q = st.quantiles(p["ratios"], n=4) if len(p["ratios"]) > 1 else p["ratios"] * 3
             print(f"| {w} | {name} | {figure(p['mine'])} | {figure(p['theirs'])} | {p['u']} | {st.median(p['ratios']):.3f} | "
                   f"{q[0]:.3f} .. {q[2]:.3f} | {len(p['ratios'])} |")

@@ -39,7 +39,7 @@
 /* Weak: there only if the program has a C++ run-time library. */
 extern struct kn_exceptions *__cxa_get_globals(void) __attribute__((weak));
 
-__thread struct kn_exceptions *kn_fiber_exceptions;
+__thread struct kn_fiber_thread kn_fiber_thread;
 
 #if KN_ASAN
 void __sanitizer_start_switch_fiber(void **save, const void *bottom, size_t size);
@@ -95,8 +95,8 @@ KN_NORETURN HALF_AND_HALF static void fiber_main(kn_fiber_entry *entry, void *ar
 	}
 	started->tsan_exit = &top;
 #endif
-	if (kn_fiber_exceptions)
-		memset(kn_fiber_exceptions, 0, sizeof(*kn_fiber_exceptions));
+	if (kn_fiber_thread.exceptions)
+		memset(kn_fiber_thread.exceptions, 0, sizeof(*kn_fiber_thread.exceptions));
 	errno = 0;
 	entry(arg);
 	kn_panic("the entry of a fiber returned");
@@ -105,8 +105,9 @@ KN_NORETURN HALF_AND_HALF static void fiber_main(kn_fiber_entry *entry, void *ar
 void kn_fiber_init_thread(struct kn_fiber *fiber)
 {
 	memset(fiber, 0, sizeof(*fiber));
+	kn_fiber_thread.error = &errno;
 	if (__cxa_get_globals)
-		kn_fiber_exceptions = __cxa_get_globals();
+		kn_fiber_thread.exceptions = __cxa_get_globals();
 #if KN_TSAN
 	fiber->tsan_fiber = __tsan_get_current_fiber();
 #endif

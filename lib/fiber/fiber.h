@@ -87,9 +87,12 @@ struct kn_exceptions {
 	unsigned uncaught;
 };
 
-/* Set by kn_fiber_init_thread(); NULL in programs without a C++ run-time library. */
-extern __thread struct kn_exceptions *kn_fiber_exceptions
-        __attribute__((tls_model("initial-exec")));
+/* What else a thread has that is each fiber's own. Set by kn_fiber_init_thread(). */
+struct kn_fiber_thread {
+	struct kn_exceptions *exceptions; /* NULL in programs without a C++ run-time library */
+	int *error;                       /* errno: asking for its address is a call */
+};
+extern __thread struct kn_fiber_thread kn_fiber_thread __attribute__((tls_model("initial-exec")));
 
 /* The switches of sanitizer builds, where speed is not the point. */
 void kn_fiber_switch_annotated(struct kn_fiber *from, struct kn_fiber *to);
@@ -97,20 +100,20 @@ KN_NORETURN void kn_fiber_exit_annotated(struct kn_fiber *from, struct kn_fiber 
 
 static inline void kn_fiber_switch(struct kn_fiber *from, struct kn_fiber *to)
 {
-	struct kn_exceptions *exceptions = kn_fiber_exceptions;
+	const struct kn_fiber_thread *thread = &kn_fiber_thread;
 	struct kn_exceptions kept = {NULL, 0};
-	int error = errno;
+	int error = *thread->error;
 
-	if (exceptions)
-		kept = *exceptions;
+	if (kn_unlikely(thread->exceptions != NULL))
+		kept = *thread->exceptions;
 #if KN_ASAN || KN_TSAN
 	kn_fiber_switch_annotated(from, to);
 #else
 	kn_context_switch_inline(&from->sp, to->sp);
 #endif
-	if (exceptions)
-		*exceptions = kept;
-	errno = error;
+	if (kn_unlikely(thread->exceptions != NULL))
+		*thread->exceptions = kept;
+	*thread->error = error;
 }
 
 KN_NORETURN static inline void kn_fiber_exit(struct kn_fiber *from, struct kn_fiber *to)

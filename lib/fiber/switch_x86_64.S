@@ -4,11 +4,14 @@
  * A suspended context is its stack pointer; all else lies on its stack, lowest first:
  *
  *	 0   mxcsr (4 bytes), x87 control word (2 bytes), 2 bytes unused
- *	 8   r15, r14, r13, r12, rbx, rbp
- *	56   where it goes on
+ *	 8   rbp
+ *	16   where it goes on
  *
- * Those are all the registers a called function must keep. The flags of past exceptions
- * in mxcsr are not among them, but come along, so each side has its own.
+ * The other registers that a called function must keep are the business of who jumps here: the
+ * inline switch tells the compiler that they are lost, which then keeps, in the frame it has
+ * anyway, those that it uses; kn_context_switch() puts them above this frame. (Saving them here
+ * too, when the compiler has already done so, cost ten instructions of a switch.) The flags of past
+ * exceptions in mxcsr are not among what must be kept, but come along, so each side has its own.
  *
  * Why the switch ends in a jump and not in ret: the processor predicts a ret from the
  * calls it has seen, and the call that this side would return from is the other side's.
@@ -28,12 +31,11 @@
  * not switch shadow stacks, and the place it jumps to is an ordinary return address. */
 	.text
 
-/* void kn_context_switch(void **save: rdi, void *to: rsi)
- * kn_context_jump: the same for those who come by a jump, with their address in rax. */
-	.globl	kn_context_jump, kn_context_switch
-	.hidden	kn_context_jump, kn_context_switch
+/* kn_context_jump(void **save: rdi, void *to: rsi, where to go on: rax), for those who come by a
+ * jump and need nothing else kept. */
+	.globl	kn_context_jump
+	.hidden	kn_context_jump
 	.type	kn_context_jump, @function
-	.type	kn_context_switch, @function
 	.balign	64
 kn_context_jump:
 	.cfi_startproc
@@ -42,10 +44,38 @@ kn_context_jump:
 	pushq	%rax
 	.cfi_adjust_cfa_offset 8
 	.cfi_offset rip, -8
-kn_context_switch:
 	pushq	%rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset rbp, 0
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	stmxcsr	(%rsp)
+	fnstcw	4(%rsp)
+
+	movq	%rsp, (%rdi)
+	movq	%rsi, %rsp
+
+	ldmxcsr	(%rsp)
+	fldcw	4(%rsp)
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq	%rbp
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbp
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register rip, rcx
+	jmpq	*%rcx
+	.cfi_endproc
+	.size	kn_context_jump, .-kn_context_jump
+
+/* void kn_context_switch(void **save: rdi, void *to: rsi) */
+	.globl	kn_context_switch
+	.hidden	kn_context_switch
+	.type	kn_context_switch, @function
+	.balign	64
+kn_context_switch:
+	.cfi_startproc
 	pushq	%rbx
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset rbx, 0
@@ -61,18 +91,9 @@ kn_context_switch:
 	pushq	%r15
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset r15, 0
-	subq	$8, %rsp
-	.cfi_adjust_cfa_offset 8
-	stmxcsr	(%rsp)
-	fnstcw	4(%rsp)
-
-	movq	%rsp, (%rdi)
-	movq	%rsi, %rsp
-
-	ldmxcsr	(%rsp)
-	fldcw	4(%rsp)
-	addq	$8, %rsp
-	.cfi_adjust_cfa_offset -8
+	leaq	.Lback(%rip), %rax
+	jmp	kn_context_jump
+.Lback:
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore r15
@@ -88,43 +109,34 @@ kn_context_switch:
 	popq	%rbx
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore rbx
-	popq	%rbp
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore rbp
-	popq	%rcx
-	.cfi_adjust_cfa_offset -8
-	.cfi_register rip, rcx
-	jmpq	*%rcx
+	ret
 	.cfi_endproc
-	.size	kn_context_jump, .-kn_context_jump
 	.size	kn_context_switch, .-kn_context_switch
 
 /* void *kn_context_make(void *high: rdi, main: rsi, entry: rdx, arg: rcx)
  *
  * Lays out the frame of a context that was suspended just before it calls
- * main(entry, arg), with the caller's floating-point environment. Two words of zero
- * above it are for tools that look there for a return address. */
+ * main(entry, arg), with the caller's floating-point environment, and above it main, entry and arg.
+ * Two words of zero come last, for tools that look there for a return address. */
 	.globl	kn_context_make
 	.hidden	kn_context_make
 	.type	kn_context_make, @function
-	.balign	16
+	.balign	64
 kn_context_make:
 	.cfi_startproc
 	andq	$-16, %rdi
-	leaq	-80(%rdi), %rax
+	leaq	-64(%rdi), %rax
 	stmxcsr	(%rax)
 	fnstcw	4(%rax)
 	movw	$0, 6(%rax)
-	movq	$0, 8(%rax)		/* r15 */
-	movq	%rcx, 16(%rax)		/* r14 */
-	movq	%rdx, 24(%rax)		/* r13 */
-	movq	%rsi, 32(%rax)		/* r12 */
-	movq	$0, 40(%rax)		/* rbx */
-	movq	$0, 48(%rax)		/* rbp: ends a chain of frame pointers */
-	leaq	.Lgo(%rip), %rdx
-	movq	%rdx, 56(%rax)
-	movq	$0, 64(%rax)
-	movq	$0, 72(%rax)
+	movq	$0, 8(%rax)		/* rbp: ends a chain of frame pointers */
+	leaq	.Lgo(%rip), %r8
+	movq	%r8, 16(%rax)
+	movq	%rsi, 24(%rax)
+	movq	%rdx, 32(%rax)
+	movq	%rcx, 40(%rax)
+	movq	$0, 48(%rax)
+	movq	$0, 56(%rax)
 	ret
 	.cfi_endproc
 	.size	kn_context_make, .-kn_context_make
@@ -139,15 +151,16 @@ kn_context_make:
 	.balign	16
 kn_context_start:
 	.cfi_startproc
-	.cfi_def_cfa rsp, 16
+	.cfi_def_cfa rsp, 40
 	.cfi_undefined rip
 	nop
 .Lgo:
-	subq	$64, %rsp
-	.cfi_adjust_cfa_offset 64
-	movq	%r13, %rdi
-	movq	%r14, %rsi
-	callq	*%r12
+	movq	(%rsp), %rax
+	movq	8(%rsp), %rdi
+	movq	16(%rsp), %rsi
+	subq	$24, %rsp
+	.cfi_adjust_cfa_offset 24
+	callq	*%rax
 	ud2
 	.cfi_endproc
 	.size	kn_context_start, .-kn_context_start
@@ -168,14 +181,14 @@ kn_context_inspect:
 	movq	%rdi, %rbx
 	movq	%rdx, %rdi
 	.cfi_remember_state
-	.cfi_def_cfa rbx, 64
+	.cfi_def_cfa rbx, 24
 	.cfi_offset rip, -8
 	.cfi_offset rbp, -16
-	.cfi_offset rbx, -24
-	.cfi_offset r12, -32
-	.cfi_offset r13, -40
-	.cfi_offset r14, -48
-	.cfi_offset r15, -56
+	.cfi_undefined rbx
+	.cfi_undefined r12
+	.cfi_undefined r13
+	.cfi_undefined r14
+	.cfi_undefined r15
 	callq	*%rsi
 kn_context_inspected:
 	nop

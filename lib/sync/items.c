@@ -19,13 +19,11 @@ static void unwrap(const struct kn_items *items, char *to)
 	memcpy(to + tail * size, from, (items->count - tail) * size);
 }
 
-int kn_items_reserve(struct kn_items *items)
+int kn_items_grow(struct kn_items *items)
 {
 	size_t capacity = items->capacity ? items->capacity * 2 : FIRST_CAPACITY;
 	char *memory;
 
-	if (kn_likely(items->count < items->capacity))
-		return 0;
 	if (capacity > SIZE_MAX / 2 / items->order->item_size)
 		return -ENOMEM;
 	memory = kn_malloc(capacity * items->order->item_size);
@@ -49,24 +47,7 @@ void kn_items_done(struct kn_items *items)
 
 /* ---- first in, first out --------------------------------------------------------------- */
 
-static void fifo_push(struct kn_items *items, intptr_t item)
-{
-	intptr_t *ring = items->memory;
-
-	ring[(items->head + items->count++) & (items->capacity - 1)] = item;
-}
-
-static intptr_t fifo_pop(struct kn_items *items)
-{
-	intptr_t *ring = items->memory;
-	intptr_t item = ring[items->head];
-
-	items->head = (items->head + 1) & (items->capacity - 1);
-	items->count--;
-	return item;
-}
-
-const struct kn_order kn_order_fifo = {sizeof(intptr_t), fifo_push, fifo_pop};
+const struct kn_order kn_order_fifo = {sizeof(intptr_t), kn_ring_push, kn_ring_pop};
 
 /* ---- last in, first out ---------------------------------------------------------------- */
 
@@ -78,7 +59,7 @@ static intptr_t lifo_pop(struct kn_items *items)
 }
 
 /* The head of a stack stays 0. */
-const struct kn_order kn_order_lifo = {sizeof(intptr_t), fifo_push, lifo_pop};
+const struct kn_order kn_order_lifo = {sizeof(intptr_t), kn_ring_push, lifo_pop};
 
 /* ---- smallest first -------------------------------------------------------------------- */
 

@@ -32,8 +32,48 @@ struct kn_items {
 	uint64_t sequence; /* priority: of the next push */
 };
 
+KN_COLD KN_NODISCARD int kn_items_grow(struct kn_items *items);
+
 /* Sees to it that the next push has room. 0 or -ENOMEM; nothing is lost. */
-KN_NODISCARD int kn_items_reserve(struct kn_items *items);
+KN_NODISCARD static inline int kn_items_reserve(struct kn_items *items)
+{
+	return kn_likely(items->count < items->capacity) ? 0 : kn_items_grow(items);
+}
+
+/* First in first out, which nearly all queues are. */
+static inline void kn_ring_push(struct kn_items *items, intptr_t item)
+{
+	intptr_t *ring = items->memory;
+
+	ring[(items->head + items->count++) & (items->capacity - 1)] = item;
+}
+
+static inline intptr_t kn_ring_pop(struct kn_items *items)
+{
+	intptr_t *ring = items->memory;
+	intptr_t item = ring[items->head];
+
+	items->head = (items->head + 1) & (items->capacity - 1);
+	items->count--;
+	return item;
+}
+
+/* There is room. */
+static inline void kn_items_push(struct kn_items *items, intptr_t item)
+{
+	if (kn_likely(items->order == &kn_order_fifo))
+		kn_ring_push(items, item);
+	else
+		items->order->push(items, item);
+}
+
+/* There is an item. */
+static inline intptr_t kn_items_pop(struct kn_items *items)
+{
+	if (kn_likely(items->order == &kn_order_fifo))
+		return kn_ring_pop(items);
+	return items->order->pop(items);
+}
 
 /* Frees the memory; the items themselves are the queue's business. */
 void kn_items_done(struct kn_items *items);

@@ -28,7 +28,7 @@ static struct queue *queue_of(knit_queue *queue)
 	return (struct queue *)queue;
 }
 
-static int check(struct queue *queue)
+static inline int check(struct queue *queue)
 {
 	if (kn_unlikely(!queue || !queue->items.order))
 		return kn_fail(-EINVAL);
@@ -83,7 +83,7 @@ int knit_priority_queue_init(knit_queue *queue, int64_t maxsize, knit_item_compa
 static void drop_items(struct queue *queue)
 {
 	while (queue->items.count) {
-		intptr_t item = queue->items.order->pop(&queue->items);
+		intptr_t item = kn_items_pop(&queue->items);
 
 		if (queue->unfinished > 0)
 			queue->unfinished--;
@@ -125,11 +125,11 @@ static int shut(void)
 }
 
 /* There is room. */
-static int put(struct queue *queue, intptr_t item)
+static inline int put(struct queue *queue, intptr_t item)
 {
 	if (kn_unlikely(kn_items_reserve(&queue->items) < 0))
 		return kn_fail(-ENOMEM);
-	queue->items.order->push(&queue->items, item);
+	kn_items_push(&queue->items, item);
 	queue->unfinished++;
 	(void)kn_waiters_wake(&queue->waiters[GETTERS]);
 	return 0;
@@ -196,9 +196,9 @@ static void pass_item_on(void *object)
 }
 
 /* There is an item. */
-static intptr_t get(struct queue *queue)
+static inline intptr_t get(struct queue *queue)
 {
-	intptr_t item = queue->items.order->pop(&queue->items);
+	intptr_t item = kn_items_pop(&queue->items);
 
 	(void)kn_waiters_wake(&queue->waiters[PUTTERS]);
 	return item;

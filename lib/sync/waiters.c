@@ -60,7 +60,7 @@ void kn_waiters_wait_through(struct kn_waiters *waiters, struct kn_task *task)
 	waiters->coming--;
 }
 
-bool kn_waiters_wake(struct kn_waiters *waiters)
+bool kn_waiters_wake_first(struct kn_waiters *waiters)
 {
 	struct kn_task *task;
 

@@ -29,16 +29,21 @@ KN_NODISCARD int kn_waiters_wait(struct kn_waiters *waiters, struct kn_task *tas
 /* As above, but a request to cancel only stays pending: for what must not return before. */
 void kn_waiters_wait_through(struct kn_waiters *waiters, struct kn_task *task);
 
-/* Wakes the first in line; false if there is none. O(1). */
-bool kn_waiters_wake(struct kn_waiters *waiters);
-
-void kn_waiters_wake_all(struct kn_waiters *waiters);
-
 /* Does anybody stand in line? */
 static inline bool kn_waiters_in_line(const struct kn_waiters *waiters)
 {
 	return waiters->list.next && !kn_list_empty(&waiters->list);
 }
+
+bool kn_waiters_wake_first(struct kn_waiters *waiters);
+
+/* Wakes the first in line; false if there is none. O(1). */
+static inline bool kn_waiters_wake(struct kn_waiters *waiters)
+{
+	return kn_waiters_in_line(waiters) && kn_waiters_wake_first(waiters);
+}
+
+void kn_waiters_wake_all(struct kn_waiters *waiters);
 
 /* Would a newcomer have to stand behind somebody? */
 static inline bool kn_waiters_any(const struct kn_waiters *waiters)

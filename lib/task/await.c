@@ -28,7 +28,7 @@ void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *mes
 	kn_loop_ready(task->future.loop, &task->place.ready);
 }
 
-intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
+static inline intptr_t park(struct kn_task *task, struct kn_wait *wait)
 {
 	task->wait = wait;
 	task->waits_long = false;
@@ -49,9 +49,10 @@ int kn_task_take_cancel(struct kn_task *task)
 	return -KNIT_ECANCELLED;
 }
 
-intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
+/* Inline, as each return after a switch costs. */
+static inline intptr_t suspend(struct kn_task *task, struct kn_wait *wait)
 {
-	intptr_t outcome = kn_task_park(task, wait);
+	intptr_t outcome = park(task, wait);
 
 	if (kn_unlikely(task->must_cancel) && outcome != -KNIT_ECANCELLED)
 		return kn_task_take_cancel(task);
@@ -61,6 +62,16 @@ intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
 	if (kn_unlikely(task->requests))
 		kn_task_delivered(task);
 	return outcome;
+}
+
+intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
+{
+	return park(task, wait);
+}
+
+intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
+{
+	return suspend(task, wait);
 }
 
 /* A loop that is being closed refuses every suspension, so that tasks unwind. One that goes on
@@ -102,7 +113,7 @@ int kn_task_await(struct kn_task *task, knit_future *future)
 	task->place.waiter.notify = awaited_is_done;
 	kn_list_add_tail(&future->waiters, &task->place.waiter.link);
 	task->place.awaited = future;
-	return (int)kn_task_suspend(task, &kn_awaiting);
+	return (int)suspend(task, &kn_awaiting);
 }
 
 intptr_t knit_await(knit_future *future)
@@ -182,20 +193,28 @@ static KN_COLD void report_short_sleep(struct knit_loop *loop, int64_t delay)
 	kn_loop_report(loop, &context);
 }
 
+static int sleep_for(int64_t delay)
+{
+	struct knit_loop *loop = kn_self.loop;
+
+	if (kn_unlikely(!loop))
+		return -KNIT_ENOTASK;
+	if (kn_unlikely(loop->debug) && delay < KNIT_US)
+		report_short_sleep(loop, delay);
+	return knit_sleep_until(kn_loop_deadline(loop, delay));
+}
+
 int knit_sleep(int64_t delay)
 {
 	int error = 0;
 	struct kn_task *task;
 
-	if (kn_unlikely(delay > 0 && delay < KNIT_US) && kn_self.loop && kn_self.loop->debug)
-		report_short_sleep(kn_self.loop, delay);
 	if (delay > 0)
-		return kn_self.loop ? knit_sleep_until(kn_loop_deadline(kn_self.loop, delay))
-		                    : -KNIT_ENOTASK;
+		return sleep_for(delay);
 	task = kn_task_current(&error);
 	if (kn_unlikely(!task))
 		return error;
 	task->wake_outcome = kn_unlikely(task->interrupted) ? -KNIT_ECANCELLED : 0;
 	kn_loop_ready(task->future.loop, &task->place.ready);
-	return (int)kn_task_suspend(task, NULL);
+	return (int)suspend(task, NULL);
 }

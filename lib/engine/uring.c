@@ -95,6 +95,7 @@ static struct io_uring_sqe *free_entry(struct kn_engine *engine)
 		return NULL;
 	sqe = &sq->sqes[engine->sq_tail++ & sq->ring_mask];
 	memset(sqe, 0, sizeof(*sqe));
+	engine->settled = false;
 	return sqe;
 }
 
@@ -124,6 +125,7 @@ static void wait_for_room(struct kn_engine *engine, struct kn_op *op, enum kn_op
 {
 	op->state = (uint8_t)state;
 	kn_list_add_tail(&engine->waiting, &op->waiting);
+	engine->settled = false;
 }
 
 static void write_op(struct io_uring_sqe *sqe, struct kn_op *op)
@@ -322,10 +324,8 @@ bool kn_engine_ready(const struct kn_engine *engine)
 
 bool kn_engine_quiet(const struct kn_engine *engine)
 {
-	/* Asked in every pass: whatever is in the queue counts, the engine's own entries too. */
-	return !kn_uring_cq_count(engine) && !kn_uring_kept_back(engine) &&
-	       !kn_uring_unsent(engine) && !engine->held_count && kn_list_empty(&engine->waiting) &&
-	       kn_list_empty(&engine->unheard) && kn_list_empty(&engine->finished);
+	/* Whatever is in the queue counts, the engine's own entries too. */
+	return engine->settled && !kn_uring_cq_count(engine) && !kn_uring_kept_back(engine);
 }
 
 int kn_uring_flush(struct kn_engine *engine)

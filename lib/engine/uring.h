@@ -59,6 +59,9 @@ struct kn_engine {
 	struct kn_list unheard;  /* op->waiting, state SENT: to be cancelled once more */
 	int64_t ask_at;          /* when; see cancel.c */
 	int64_t ask_pause;       /* before that, ns */
+	/* Since the last reap nothing has come into the ring or into one of these lists, and it
+	 * left nothing there: one word for what is asked in every pass. */
+	bool settled;
 	size_t in_flight;
 	unsigned enter_flags;
 	int enter_fd;

@@ -9,15 +9,46 @@
  * switch_x86_64.S, switch_aarch64.S, and context_ucontext.c for all other machines. */
 #ifndef KN_FIBER_CONTEXT_H
 #define KN_FIBER_CONTEXT_H
+#include <stdint.h>
 
 typedef void kn_fiber_entry(void *arg);
 
 /* What a context runs: must not return. */
 typedef void kn_context_main(kn_fiber_entry *entry, void *arg);
 
+/* The caller's floating-point control words, as a context begins with them. */
+uint64_t kn_context_control(void);
+
+#if defined(__x86_64__) && !defined(__ILP32__) && !defined(KN_FIBER_UCONTEXT)
+#define KN_CONTEXT_X86_64 1
+#else
+#define KN_CONTEXT_X86_64 0
+#endif
+
 /* Prepares a context on the stack that ends at @high, suspended just before it calls
- * @main(@entry, @arg), with the floating-point environment of the caller. */
-void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, void *arg);
+ * @main(@entry, @arg), with the floating-point control words @control. (With ucontext: with the
+ * caller's.) */
+#if KN_CONTEXT_X86_64
+extern const char kn_context_go[];
+
+static inline void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry,
+                                    void *arg, uint64_t control)
+{
+	uint64_t *frame = (uint64_t *)((uintptr_t)high & ~(uintptr_t)15) - 8;
+
+	frame[0] = control;
+	frame[1] = 0; /* rbp: ends a chain of frame pointers */
+	frame[2] = (uintptr_t)kn_context_go;
+	frame[3] = (uintptr_t)main;
+	frame[4] = (uintptr_t)entry;
+	frame[5] = (uintptr_t)arg;
+	frame[6] = frame[7] = 0; /* for tools that look here for a return address */
+	return frame;
+}
+#else
+void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, void *arg,
+                      uint64_t control);
+#endif
 
 /* Is the pointer that stands for a suspended context the lowest byte of its stack in use? */
 #if defined(KN_FIBER_UCONTEXT) || \
@@ -42,9 +73,9 @@ extern const char kn_context_inspected[];
  * another task has called at the same place, which is what tasks do that wait in turn
  * (35 against 41 ns for a task that yields through three functions to a loop and comes back).
  *
- * Needs -mno-red-zone: compilers keep locals below the stack pointer of functions that call nothing,
- * as which they see those with a switch. */
-#if defined(__x86_64__) && !defined(__ILP32__) && !defined(KN_FIBER_UCONTEXT)
+ * Needs -mno-red-zone: compilers keep locals below the stack pointer of functions that call
+ * nothing, as which they see those with a switch. */
+#if KN_CONTEXT_X86_64
 #if defined(__AVX512F__)
 #define KN_CONTEXT_CLOBBERS_AVX512                                                               \
 	, "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24",       \

@@ -32,12 +32,14 @@ KN_NO_SANITIZE static void start_main(unsigned high, unsigned low)
 	start->main(start->entry, start->arg);
 }
 
-void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, void *arg)
+void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, void *arg,
+                      uint64_t control)
 {
 	/* A cache line is at least the alignment that a ucontext_t asks for. */
 	uintptr_t top = ((uintptr_t)high - sizeof(struct start)) & ~(uintptr_t)63;
 	struct start *start = (struct start *)top;
 
+	(void)control;
 	memset(start, 0, sizeof(*start));
 	start->main = main;
 	start->entry = entry;
@@ -50,6 +52,11 @@ void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, 
 	makecontext(&start->context, (void (*)(void))start_main, 2, (unsigned)((uint64_t)top >> 32),
 	            (unsigned)top);
 	return &start->context;
+}
+
+uint64_t kn_context_control(void)
+{
+	return 0;
 }
 
 KN_NO_SANITIZE void kn_context_switch(void **save, void *to)

@@ -79,8 +79,7 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 static __thread struct kn_fiber *started, *ended, *next;
 #endif
 
-/* The first function of every fiber. */
-KN_NORETURN HALF_AND_HALF static void fiber_main(kn_fiber_entry *entry, void *arg)
+KN_NORETURN HALF_AND_HALF void kn_fiber_main(kn_fiber_entry *entry, void *arg)
 {
 #if KN_ASAN
 	asan_arrive(NULL);
@@ -97,7 +96,7 @@ KN_NORETURN HALF_AND_HALF static void fiber_main(kn_fiber_entry *entry, void *ar
 #endif
 	if (kn_fiber_thread.exceptions)
 		memset(kn_fiber_thread.exceptions, 0, sizeof(*kn_fiber_thread.exceptions));
-	errno = 0;
+	*kn_fiber_thread.error = 0;
 	entry(arg);
 	kn_panic("the entry of a fiber returned");
 }
@@ -106,6 +105,7 @@ void kn_fiber_init_thread(struct kn_fiber *fiber)
 {
 	memset(fiber, 0, sizeof(*fiber));
 	kn_fiber_thread.error = &errno;
+	kn_fiber_thread.control = kn_context_control();
 	if (__cxa_get_globals)
 		kn_fiber_thread.exceptions = __cxa_get_globals();
 #if KN_TSAN
@@ -113,12 +113,11 @@ void kn_fiber_init_thread(struct kn_fiber *fiber)
 #endif
 }
 
-void kn_fiber_init(struct kn_fiber *fiber, struct kn_stack *stack, kn_fiber_entry *entry, void *arg)
+#if KN_ASAN || KN_TSAN
+void kn_fiber_init_annotated(struct kn_fiber *fiber, struct kn_stack *stack)
 {
-	memset(fiber, 0, sizeof(*fiber));
-	fiber->stack = stack;
-	fiber->sp = kn_context_make(stack->high, fiber_main, entry, arg);
 #if KN_ASAN
+	fiber->asan_fake_stack = NULL;
 	fiber->asan_bottom = kn_stack_low(stack);
 	fiber->asan_size = kn_stack_size(stack);
 #endif
@@ -128,6 +127,7 @@ void kn_fiber_init(struct kn_fiber *fiber, struct kn_stack *stack, kn_fiber_entr
 	fiber->tsan_fiber = stack->tsan_fiber;
 #endif
 }
+#endif
 
 bool kn_fiber_exits_in_place(void)
 {

@@ -32,10 +32,11 @@ struct kn_fiber {
 void kn_fiber_init_thread(struct kn_fiber *fiber);
 
 /* Prepares @fiber to run @entry(@arg) on @stack at the first switch to it, with errno
- * 0, no exception being handled and the caller's floating-point environment. @entry must
- * not return, nor may an exception leave it: it ends in kn_fiber_exit(). */
-void kn_fiber_init(struct kn_fiber *fiber, struct kn_stack *stack, kn_fiber_entry *entry,
-                   void *arg);
+ * 0, no exception being handled and the rounding and the like that the thread had at
+ * kn_fiber_init_thread(). @entry must not return, nor may an exception leave it: it ends in
+ * kn_fiber_exit(). */
+static inline void kn_fiber_init(struct kn_fiber *fiber, struct kn_stack *stack,
+                                 kn_fiber_entry *entry, void *arg);
 
 /* Suspends @from, which is the running one, and resumes @to. Returns when somebody
  * switches back. Keeps errno and, in C++ programs, the exceptions being handled. */
@@ -91,12 +92,28 @@ struct kn_exceptions {
 struct kn_fiber_thread {
 	struct kn_exceptions *exceptions; /* NULL in programs without a C++ run-time library */
 	int *error;                       /* errno: asking for its address is a call */
+	uint64_t control; /* the floating-point control words that fibers begin with */
 };
 extern __thread struct kn_fiber_thread kn_fiber_thread __attribute__((tls_model("initial-exec")));
 
-/* The switches of sanitizer builds, where speed is not the point. */
+/* The first function of every fiber. */
+KN_NORETURN void kn_fiber_main(kn_fiber_entry *entry, void *arg);
+
+/* What sanitizer builds do besides, where speed is not the point. */
+void kn_fiber_init_annotated(struct kn_fiber *fiber, struct kn_stack *stack);
 void kn_fiber_switch_annotated(struct kn_fiber *from, struct kn_fiber *to);
 KN_NORETURN void kn_fiber_exit_annotated(struct kn_fiber *from, struct kn_fiber *to);
+
+static inline void kn_fiber_init(struct kn_fiber *fiber, struct kn_stack *stack,
+                                 kn_fiber_entry *entry, void *arg)
+{
+	fiber->stack = stack;
+	fiber->sp = kn_context_make(stack->high, kn_fiber_main, entry, arg,
+	                            kn_fiber_thread.control);
+#if KN_ASAN || KN_TSAN
+	kn_fiber_init_annotated(fiber, stack);
+#endif
+}
 
 static inline void kn_fiber_switch(struct kn_fiber *from, struct kn_fiber *to)
 {

@@ -117,10 +117,23 @@ kn_context_switch:
 	.cfi_endproc
 	.size	kn_context_switch, .-kn_context_switch
 
-/* void *kn_context_make(void *high: x0, main: x1, entry: x2, arg: x3)
+/* uint64_t kn_context_control(void) */
+	.globl	kn_context_control
+	.hidden	kn_context_control
+	.type	kn_context_control, %function
+	.balign	16
+kn_context_control:
+	.cfi_startproc
+	LANDING
+	mrs	x0, fpcr
+	ret
+	.cfi_endproc
+	.size	kn_context_control, .-kn_context_control
+
+/* void *kn_context_make(void *high: x0, main: x1, entry: x2, arg: x3, control: x4)
  *
  * Lays out the frame of a context that was suspended just before it calls
- * main(entry, arg), with the caller's fpcr. */
+ * main(entry, arg). */
 	.globl	kn_context_make
 	.hidden	kn_context_make
 	.type	kn_context_make, %function
@@ -130,8 +143,8 @@ kn_context_make:
 	LANDING
 	and	x0, x0, #-16
 	sub	x0, x0, #FRAME
-	adr	x4, .Lgo
-	stp	xzr, x4, [x0]		/* x29 of 0 ends a chain of frame pointers */
+	adr	x5, .Lgo
+	stp	xzr, x5, [x0]		/* x29 of 0 ends a chain of frame pointers */
 	stp	x1, x2, [x0, #16]	/* x19, x20 */
 	stp	x3, xzr, [x0, #32]	/* x21, x22 */
 	stp	xzr, xzr, [x0, #48]
@@ -141,7 +154,6 @@ kn_context_make:
 	stp	xzr, xzr, [x0, #112]
 	stp	xzr, xzr, [x0, #128]
 	stp	xzr, xzr, [x0, #144]
-	mrs	x4, fpcr
 	stp	x4, xzr, [x0, #160]
 	ret
 	.cfi_endproc

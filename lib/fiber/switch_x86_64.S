@@ -113,40 +113,30 @@ kn_context_switch:
 	.cfi_endproc
 	.size	kn_context_switch, .-kn_context_switch
 
-/* void *kn_context_make(void *high: rdi, main: rsi, entry: rdx, arg: rcx)
- *
- * Lays out the frame of a context that was suspended just before it calls
- * main(entry, arg), with the caller's floating-point environment, and above it main, entry and arg.
- * Two words of zero come last, for tools that look there for a return address. */
-	.globl	kn_context_make
-	.hidden	kn_context_make
-	.type	kn_context_make, @function
+/* uint64_t kn_context_control(void) */
+	.globl	kn_context_control
+	.hidden	kn_context_control
+	.type	kn_context_control, @function
 	.balign	64
-kn_context_make:
+kn_context_control:
 	.cfi_startproc
-	andq	$-16, %rdi
-	leaq	-64(%rdi), %rax
-	stmxcsr	(%rax)
-	fnstcw	4(%rax)
-	movw	$0, 6(%rax)
-	movq	$0, 8(%rax)		/* rbp: ends a chain of frame pointers */
-	leaq	.Lgo(%rip), %r8
-	movq	%r8, 16(%rax)
-	movq	%rsi, 24(%rax)
-	movq	%rdx, 32(%rax)
-	movq	%rcx, 40(%rax)
-	movq	$0, 48(%rax)
-	movq	$0, 56(%rax)
+	pushq	$0
+	.cfi_adjust_cfa_offset 8
+	stmxcsr	(%rsp)
+	fnstcw	4(%rsp)
+	popq	%rax
+	.cfi_adjust_cfa_offset -8
 	ret
 	.cfi_endproc
-	.size	kn_context_make, .-kn_context_make
+	.size	kn_context_control, .-kn_context_control
 
-/* Where a context begins. The nop is there for unwinders: they look up the address
+/* Where a context begins, with main, entry and arg above the frame that kn_context_make() laid out
+ * (context.h). The nop is there for unwinders: they look up the address
  * before the one that a frame goes on at, which must be of this function too. What it calls
  * stays below the frame that was laid out, so that one which ends may lay out the frame of the
  * next on its own stack. */
-	.globl	kn_context_start
-	.hidden	kn_context_start
+	.globl	kn_context_start, kn_context_go
+	.hidden	kn_context_start, kn_context_go
 	.type	kn_context_start, @function
 	.balign	16
 kn_context_start:
@@ -154,7 +144,7 @@ kn_context_start:
 	.cfi_def_cfa rsp, 40
 	.cfi_undefined rip
 	nop
-.Lgo:
+kn_context_go:
 	movq	(%rsp), %rax
 	movq	8(%rsp), %rdi
 	movq	16(%rsp), %rsi

@@ -65,7 +65,8 @@ static char other_stack[65536] __attribute__((aligned(64)));
 
 static void *make_other(kn_context_main *main, kn_fiber_entry *entry, void *arg)
 {
-	other_context = kn_context_make(other_stack + sizeof(other_stack), main, entry, arg);
+	other_context = kn_context_make(other_stack + sizeof(other_stack), main, entry, arg,
+	                                kn_context_control());
 	return other_context;
 }
 

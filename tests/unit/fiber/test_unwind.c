@@ -272,7 +272,7 @@ Test(unwind, finds_the_callers_registers_at_every_instruction_of_a_switch, .init
 		values[0][i] = (uint64_t)i + 1000;
 		values[1][i] = (uint64_t)i + 2000;
 	}
-	contexts[1] = kn_context_make(stack->high, switch_back, NULL, NULL);
+	contexts[1] = kn_context_make(stack->high, switch_back, NULL, NULL, kn_context_control());
 	/* The first switch is to a side that has no registers yet. */
 	switch_with_registers(&contexts[0], contexts[1], values[0], out);
 	set_trap_flag(true);

@@ -11,6 +11,7 @@ task_tests = \
 	tests/unit/task/test_concurrent.c \
 	tests/unit/task/test_context.c \
 	tests/unit/task/test_eager.c \
+	tests/unit/task/test_ending.c \
 	tests/unit/task/test_foreign.c \
 	tests/unit/task/test_forgotten.c \
 	tests/unit/task/test_fork.c \

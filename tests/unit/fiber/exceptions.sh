@@ -32,6 +32,8 @@ case $symbols in
 *__tsan_*) flags=-fsanitize=thread ;;
 esac
 case $symbols in *__gcov_*) flags="$flags --coverage" ;; esac
+# As the library's own files that switch inline: see lib/fiber/context.h.
+case $($cxx -dumpmachine) in x86_64*) flags="$flags -mno-red-zone" ;; esac
 
 $cxx -std=c++17 -g -O1 -Wall -Wextra $flags -include "$build/config.h" \
 	-I"${top_srcdir:-.}/lib" -I"${top_srcdir:-.}/include" -I"$build/include" \

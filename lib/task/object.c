@@ -126,15 +126,6 @@ knit_future *kn_future_new(struct knit_loop *loop)
 	return future;
 }
 
-/* What comes out of quarantine has long left the nearest cache. */
-static inline void prefetch_next(const struct kn_slab *slab)
-{
-	const char *next = (const char *)slab->free_first;
-
-	for (size_t line = 0; line < sizeof(struct kn_task); line += 64)
-		__builtin_prefetch(next + line, 1);
-}
-
 struct kn_task *kn_task_alloc(struct knit_loop *loop)
 {
 	uint32_t index;
@@ -144,7 +135,6 @@ struct kn_task *kn_task_alloc(struct knit_loop *loop)
 	task = object_new(loop, &loop->tasks, &index);
 	if (kn_unlikely(!task))
 		return NULL;
-	prefetch_next(&loop->tasks);
 	/* Field by field: most of what is not named here is written before it is read. */
 	future_init(&task->future, loop, index);
 	task->future.origin = kn_origin_note(loop);

@@ -29,7 +29,7 @@ uint64_t kn_context_control(void);
  * @main(@entry, @arg), with the floating-point control words @control. (With ucontext: with the
  * caller's.) */
 #if KN_CONTEXT_X86_64
-extern const char kn_context_go[];
+extern const char kn_context_start[];
 
 static inline void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry,
                                     void *arg, uint64_t control)
@@ -37,8 +37,8 @@ static inline void *kn_context_make(void *high, kn_context_main *main, kn_fiber_
 	uint64_t *frame = (uint64_t *)((uintptr_t)high & ~(uintptr_t)15) - 8;
 
 	frame[0] = control;
-	frame[1] = 0; /* rbp: ends a chain of frame pointers */
-	frame[2] = (uintptr_t)kn_context_go;
+	frame[1] = 0;                               /* rbp: ends a chain of frame pointers */
+	frame[2] = (uintptr_t)kn_context_start + 1; /* past its nop */
 	frame[3] = (uintptr_t)main;
 	frame[4] = (uintptr_t)entry;
 	frame[5] = (uintptr_t)arg;

@@ -135,8 +135,8 @@ kn_context_control:
  * before the one that a frame goes on at, which must be of this function too. What it calls
  * stays below the frame that was laid out, so that one which ends may lay out the frame of the
  * next on its own stack. */
-	.globl	kn_context_start, kn_context_go
-	.hidden	kn_context_start, kn_context_go
+	.globl	kn_context_start
+	.hidden	kn_context_start
 	.type	kn_context_start, @function
 	.balign	16
 kn_context_start:
@@ -144,7 +144,6 @@ kn_context_start:
 	.cfi_def_cfa rsp, 40
 	.cfi_undefined rip
 	nop
-kn_context_go:
 	movq	(%rsp), %rax
 	movq	8(%rsp), %rdi
 	movq	16(%rsp), %rsi

@@ -308,10 +308,12 @@ struct s50_job {
 static intptr_t s50_remote(void *arg)
 {
 	struct s50_job *job = arg;
+	int64_t delay = job->delay;
 	int r;
 
+	/* From here on the thread may go its way, and end. */
 	atomic_store(&job->begun, true);
-	r = knit_sleep(job->delay);
+	r = knit_sleep(delay);
 	if (r == -KNIT_ECANCELLED)
 		trace("remote coroutine cancelled");
 	if (r < 0)

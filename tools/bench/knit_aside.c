@@ -45,10 +45,10 @@ static intptr_t idle_main(void *ret_value)
 
 int knit_idle_aside(const struct workload *workload, double *ret_value)
 {
-	idle_tasks = workload->argument;
+	idle_tasks = bench_divided(workload->argument);
 	/* For a moment each has its page. */
 	if (bench_mem_available() < idle_tasks * 8192)
-		return BENCH_SKIPPED;
+		return bench_skip("not enough memory");
 	must(knit_run(idle_main, ret_value, .stack_aside_after = AFTER));
 	return 0;
 }

@@ -161,10 +161,13 @@ static void dive_and_wait(struct coroutine *co)
 Test(aside, the_high_water_mark_is_kept_until_the_stack_is_put_back, .init = set_up,
      .fini = tear_down)
 {
-	struct kn_stack *stack = get();
+	struct kn_stack *stack;
 	struct coroutine co;
 	size_t before;
 
+	if (test_scale(0, 1, 0, 0))
+		test_skip("the tool may keep large frames elsewhere");
+	stack = get();
 	coroutine_init(&co, stack, dive_and_wait);
 	coroutine_resume(&co);
 	before = kn_stack_high_water(stack);

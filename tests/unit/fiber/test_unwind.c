@@ -13,7 +13,7 @@
 
 /* Where the assembler begins, and where a context does. */
 #ifndef KN_FIBER_UCONTEXT
-extern char kn_context_jump[], kn_context_start[];
+extern char kn_context_jump[];
 #endif
 
 static struct kn_stack_pool *pool;

@@ -25,12 +25,13 @@ uint64_t kn_context_control(void);
 #define KN_CONTEXT_X86_64 0
 #endif
 
+/* Where a context begins, as backtraces show it. Not there with ucontext. */
+extern const char kn_context_start[];
+
 /* Prepares a context on the stack that ends at @high, suspended just before it calls
  * @main(@entry, @arg), with the floating-point control words @control. (With ucontext: with the
  * caller's.) */
 #if KN_CONTEXT_X86_64
-extern const char kn_context_start[];
-
 static inline void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry,
                                     void *arg, uint64_t control)
 {

@@ -81,7 +81,8 @@ static bool prepare(struct kn_task *task)
 		return false;
 	if (kn_unlikely(!loop->stacks)) {
 		loop->stacks = kn_stack_pool_new(loop->stack_size, loop->paint, KN_GUARD_BEST);
-		loop->exits_in_place = kn_fiber_exits_in_place();
+		/* Painting would begin with the frames of the task that ends. */
+		loop->exits_in_place = kn_fiber_exits_in_place() && !loop->paint;
 	}
 	stack = loop->stacks ? kn_stack_get(loop->stacks, task->stack_size) : NULL;
 	if (kn_unlikely(!stack))

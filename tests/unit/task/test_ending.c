@@ -40,6 +40,14 @@ Test(ending, two_short_tasks_in_turn_run_on_one_stack)
 	cr_assert_eq(places[0], places[1]);
 }
 
+Test(ending, painting_the_stack_of_the_next_leaves_the_one_that_ends_alone)
+{
+	places[0] = places[1] = 0;
+	cr_assert_eq(knit_run(share_a_stack, NULL, .paint = 1), 0);
+	cr_assert_neq(places[0], 0);
+	cr_assert_neq(places[1], 0);
+}
+
 static intptr_t leave_errno(void *arg)
 {
 	order[ran++] = (int)(intptr_t)arg;

@@ -17,6 +17,7 @@
 #include "io/operation.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -47,6 +48,16 @@ static bool take_budget(struct kn_task *task, size_t size)
 	return true;
 }
 
+/* Not what has no position; nor an eventfd and the like, which say they have one: what they give is
+ * one message, and a second read is for the next. Nobody is asked over a network. */
+static bool is_file(int fd)
+{
+	struct statx status;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status) == 0 &&
+	       (S_ISREG(status.stx_mode) || S_ISBLK(status.stx_mode));
+}
+
 static bool ask_descriptor(int fd, bool at_position)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -54,7 +65,7 @@ static bool ask_descriptor(int fd, bool at_position)
 	if (flags < 0 || flags & O_DIRECT)
 		return false;
 	/* What has no position cannot be read at another one either: that read fails by itself. */
-	return !at_position || lseek(fd, 0, SEEK_CUR) >= 0;
+	return !at_position || is_file(fd);
 }
 
 /* May a read of @fd find something in memory? */

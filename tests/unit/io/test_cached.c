@@ -3,6 +3,7 @@
  * what is not in memory, or no file, goes the long way; nothing that was read is lost. */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include "loop/loop.h"
@@ -364,6 +365,34 @@ static intptr_t reads_a_pipe(void *arg)
 Test(io_cached, a_pipe_keeps_its_way)
 {
 	rig_run(reads_a_pipe, NULL);
+}
+
+/* A read of an eventfd is one message, however much room there is: what takes a second one takes
+ * twice, or waits for what nobody writes. */
+static intptr_t reads_an_eventfd(void *arg)
+{
+	int fd = eventfd(3, EFD_CLOEXEC), counts = eventfd(3, EFD_CLOEXEC | EFD_SEMAPHORE);
+	uint64_t room[1024];
+
+	(void)arg;
+	for (int64_t offset = -1; offset <= 0; offset++) {
+		cr_assert_eq(knit_read(fd, room, 16, offset), 8);
+		cr_assert_eq(room[0], 3);
+		cr_assert_eq(eventfd_write(fd, 3), 0);
+		cr_assert_eq(knit_read(fd, room, sizeof(room), offset), 8);
+		cr_assert_eq(eventfd_write(fd, 3), 0);
+		cr_assert_eq(knit_read(counts, room, 16, offset), 8);
+		cr_assert_eq(room[0], 1);
+	}
+	cr_assert_eq(read(counts, room, 8), 8, "one is left");
+	close(fd);
+	close(counts);
+	return 0;
+}
+
+Test(io_cached, an_eventfd_is_read_once)
+{
+	rig_run(reads_an_eventfd, NULL);
 }
 
 /* ---- cancellation ---- */

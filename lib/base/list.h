@@ -57,6 +57,45 @@ static inline void kn_list_del(struct kn_list *node)
 	kn_list_init(node);
 }
 
+/* Takes the first out of @head, which is not empty. */
+static inline struct kn_list *kn_list_pop(struct kn_list *head)
+{
+	struct kn_list *first = head->next, *next = first->next;
+
+	head->next = next;
+	next->prev = head;
+	kn_list_init(first);
+	return first;
+}
+
+/* Takes the first out of @from, which is not empty, and moves the others to @to, which is. */
+static inline struct kn_list *kn_list_pop_move(struct kn_list *to, struct kn_list *from)
+{
+	struct kn_list *first = from->next, *second = first->next, *last = from->prev;
+
+	if (second != from) {
+		to->next = second;
+		to->prev = last;
+		second->prev = to;
+		last->next = to;
+	}
+	kn_list_init(from);
+	kn_list_init(first);
+	return first;
+}
+
+/* Moves all of @from, which is not empty, to @to, which is; @from is empty afterwards. */
+static inline void kn_list_move(struct kn_list *to, struct kn_list *from)
+{
+	struct kn_list *first = from->next, *last = from->prev;
+
+	to->next = first;
+	to->prev = last;
+	first->prev = to;
+	last->next = to;
+	kn_list_init(from);
+}
+
 /* Moves all of @from to the end of @to; @from is empty afterwards. */
 static inline void kn_list_splice_tail(struct kn_list *to, struct kn_list *from)
 {

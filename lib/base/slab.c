@@ -5,8 +5,8 @@
  * slab is, so an index and a pointer name the same object for good, and reading the header
  * of a stale one is never a read of unmapped memory. Object i is in chunk i / KN_SLAB_CHUNK.
  *
- * Invariants: live + idle == fresh, and fresh <= chunk_count * KN_SLAB_CHUNK. The free list
- * holds idle objects, oldest first with a quarantine, newest first without.
+ * Invariants: fresh <= chunk_count * KN_SLAB_CHUNK, and what is not live of that is in the free
+ * list, oldest first with a quarantine, newest first without.
  *
  * AddressSanitizer and valgrind are told what may be touched: nothing of what was never
  * handed out, the header of what is free, all of what is live. Under one of them
@@ -68,6 +68,7 @@ void kn_slab_init(struct kn_slab *slab, size_t size, void *poison, uint32_t quar
 	        .size = size < KN_SLAB_HEADER ? KN_SLAB_HEADER : size,
 	        .poison = poison,
 	        .quarantine = quarantine,
+	        .slow_until = tool_is_there() ? UINT32_MAX : quarantine,
 	        .watched = tool_is_there(),
 	};
 	kn_assert(size <= SIZE_MAX / KN_SLAB_CHUNK);
@@ -132,10 +133,9 @@ void *kn_slab_alloc_slow(struct kn_slab *slab, uint32_t *ret_index)
 {
 	struct kn_slab_idle *object;
 
-	if (slab->idle > slab->quarantine) {
+	if (kn_slab_free_count(slab) > slab->quarantine) {
 		object = slab->free_first;
 		slab->free_first = object->next;
-		slab->idle--;
 		*ret_index = object->index;
 	} else {
 		object = take_fresh(slab, ret_index);

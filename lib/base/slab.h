@@ -27,12 +27,13 @@ struct kn_slab_idle {
 } __attribute__((may_alias));
 
 struct kn_slab {
-	struct kn_slab_idle *free_first, *free_last; /* valid while idle > 0 */
+	/* Valid while there are any; without a quarantine the first is NULL else. */
+	struct kn_slab_idle *free_first, *free_last;
 	void *poison;        /* what the first word of a freed object is set to */
 	uint32_t live;       /* objects handed out now */
-	uint32_t idle;       /* objects in the free list */
-	uint32_t quarantine; /* as many stay in the free list */
 	uint32_t fresh;      /* indices below this have been handed out at least once */
+	uint32_t quarantine; /* as many stay in the free list */
+	uint32_t slow_until; /* so many free ones: kn_slab_alloc() has to look closer */
 	size_t size;         /* of an object, a multiple of 16, at least KN_SLAB_HEADER */
 	char **chunks;       /* owned; KN_SLAB_CHUNK objects each */
 	uint32_t chunk_count, chunk_room;
@@ -46,6 +47,12 @@ void kn_slab_init(struct kn_slab *slab, size_t size, void *poison, uint32_t quar
 /* Frees all memory; live objects go with it. */
 void kn_slab_done(struct kn_slab *slab);
 
+/* Objects in the free list. */
+static inline uint32_t kn_slab_free_count(const struct kn_slab *slab)
+{
+	return slab->fresh - slab->live;
+}
+
 /* The parts of the two functions below that need not be fast. */
 KN_NODISCARD void *kn_slab_alloc_slow(struct kn_slab *slab, uint32_t *ret_index);
 void kn_slab_free_watched(struct kn_slab *slab, void *object, uint32_t index);
@@ -58,11 +65,10 @@ KN_NODISCARD static inline void *kn_slab_alloc(struct kn_slab *slab, uint32_t *r
 {
 	struct kn_slab_idle *object;
 
-	if (kn_unlikely(slab->idle <= slab->quarantine) || kn_unlikely(slab->watched))
+	if (kn_unlikely(kn_slab_free_count(slab) <= slab->slow_until))
 		return kn_slab_alloc_slow(slab, ret_index);
 	object = slab->free_first;
 	slab->free_first = object->next;
-	slab->idle--;
 	slab->live++;
 	object->poison = NULL; /* so that kn_slab_free() can tell a live one from a free one */
 	*ret_index = object->index;
@@ -79,7 +85,7 @@ static inline void kn_slab_free(struct kn_slab *slab, void *object, uint32_t ind
 		kn_slab_freed_twice(slab, object);
 	freed->poison = slab->poison;
 	freed->index = index;
-	if (slab->quarantine && slab->idle) {
+	if (slab->quarantine && kn_slab_free_count(slab)) {
 		slab->free_last->next = freed;
 		slab->free_last = freed;
 	} else {
@@ -87,10 +93,33 @@ static inline void kn_slab_free(struct kn_slab *slab, void *object, uint32_t ind
 		slab->free_first = freed;
 		slab->free_last = freed; /* as the only one; without a quarantine nobody asks */
 	}
-	slab->idle++;
 	slab->live--;
 	if (kn_unlikely(slab->watched))
 		kn_slab_free_watched(slab, object, index);
+}
+
+/* The same two where it has to be quick: in a slab without poison and quarantine that no tool
+ * watches, for a user who keeps the index in the object. What is freed by the second comes back
+ * from the first, but for its second word as it was left; NULL: none is free. Then, and only then,
+ * kn_slab_alloc() gives a new one. */
+static inline void *kn_slab_again(struct kn_slab *slab)
+{
+	struct kn_slab_idle *object = slab->free_first;
+
+	if (kn_unlikely(!object))
+		return NULL;
+	slab->free_first = object->next;
+	slab->live++;
+	return object;
+}
+
+static inline void kn_slab_put(struct kn_slab *slab, void *object)
+{
+	struct kn_slab_idle *freed = object;
+
+	freed->next = slab->free_first;
+	slab->free_first = freed;
+	slab->live--;
 }
 
 /* The object with this index, live or not; NULL if there never was one. */

@@ -25,7 +25,7 @@ void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op)
 		op->state = KN_OP_CANCELLED;
 		kn_list_del(&op->waiting);
 		kn_list_add_tail(&engine->finished, &op->waiting);
-		engine->settled = false;
+		engine->pulse.settled = false;
 		return;
 	case KN_OP_SENT:
 		op->cancel_requested = true;
@@ -55,7 +55,7 @@ void kn_cancel_answered(struct kn_engine *engine, struct kn_op *op, int result)
 		engine->ask_at = now + engine->ask_pause;
 	}
 	kn_list_add_tail(&engine->unheard, &op->waiting);
-	engine->settled = false;
+	engine->pulse.settled = false;
 }
 
 void kn_cancel_ask_again(struct kn_engine *engine)

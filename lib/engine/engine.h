@@ -65,6 +65,16 @@ struct kn_op {
 
 struct kn_engine;
 
+/* What a pass of the loop asks of the engine, at the beginning of every engine so that asking is
+ * inline. The words pointed to are shared with the kernel. */
+struct kn_engine_pulse {
+	/* Since the last reap nothing was handed to the engine, and that reap left nothing. */
+	bool settled;
+	unsigned kept_back; /* flags: completions come with the next enter */
+	const unsigned *flags;
+	const unsigned *arrived, *taken; /* numbers of completions */
+};
+
 struct kn_engine_options {
 	unsigned sq_entries; /* 0: 256 */
 	unsigned cq_entries; /* 0: 4096 */
@@ -117,7 +127,14 @@ unsigned kn_engine_reap(struct kn_engine *engine, unsigned max);
 bool kn_engine_ready(const struct kn_engine *engine);
 
 /* Is there nothing at all to do for the engine: nothing to submit, to fetch or to reap? */
-bool kn_engine_quiet(const struct kn_engine *engine);
+static inline bool kn_engine_quiet(const struct kn_engine *engine)
+{
+	const struct kn_engine_pulse *pulse = (const struct kn_engine_pulse *)engine;
+
+	return kn_likely(pulse->settled) &&
+	       kn_likely(__atomic_load_n(pulse->arrived, __ATOMIC_ACQUIRE) == *pulse->taken) &&
+	       kn_likely(!(__atomic_load_n(pulse->flags, __ATOMIC_ACQUIRE) & pulse->kept_back));
+}
 
 /* Operations that were submitted and have not completed for the last time. */
 size_t kn_engine_in_flight(const struct kn_engine *engine);

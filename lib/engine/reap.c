@@ -134,7 +134,7 @@ static bool hold(struct kn_engine *engine, struct kn_op *op, int result, bool mo
 		engine->held_room = room;
 	}
 	engine->held[engine->held_count++] = (struct kn_held){op, result, more};
-	engine->settled = false;
+	engine->pulse.settled = false;
 	return true;
 }
 
@@ -239,9 +239,9 @@ unsigned kn_engine_reap(struct kn_engine *engine, unsigned max)
 	while (called < max && (cqe = peek(engine)))
 		called += reap_one(engine, cqe);
 	kn_uring_refill(engine);
-	engine->settled = !kn_uring_unsent(engine) && !engine->held_count &&
-	                  kn_list_empty(&engine->waiting) && kn_list_empty(&engine->unheard) &&
-	                  kn_list_empty(&engine->finished);
+	engine->pulse.settled = !kn_uring_unsent(engine) && !engine->held_count &&
+	                        kn_list_empty(&engine->waiting) &&
+	                        kn_list_empty(&engine->unheard) && kn_list_empty(&engine->finished);
 	engine->reaping = false;
 	return called;
 }

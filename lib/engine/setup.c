@@ -135,6 +135,13 @@ static int make_ring(struct kn_engine *engine, unsigned sq, unsigned cq)
 	/* A child process would share the ring and could only do damage. */
 	(void)io_uring_ring_dontfork(&engine->ring);
 	atomic_fetch_add(&live_rings, 1);
+	/* Whatever is in the queue counts, the engine's own entries too. */
+	engine->pulse = (struct kn_engine_pulse){
+	        .kept_back = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW,
+	        .flags = engine->ring.sq.kflags,
+	        .arrived = engine->ring.cq.ktail,
+	        .taken = engine->ring.cq.khead,
+	};
 	engine->enter_fd = engine->ring.ring_fd;
 	if (engine->features & KN_FEAT_NO_IOWAIT)
 		engine->enter_flags = KN_ENTER_NO_IOWAIT;

@@ -95,7 +95,7 @@ static struct io_uring_sqe *free_entry(struct kn_engine *engine)
 		return NULL;
 	sqe = &sq->sqes[engine->sq_tail++ & sq->ring_mask];
 	memset(sqe, 0, sizeof(*sqe));
-	engine->settled = false;
+	engine->pulse.settled = false;
 	return sqe;
 }
 
@@ -125,7 +125,7 @@ static void wait_for_room(struct kn_engine *engine, struct kn_op *op, enum kn_op
 {
 	op->state = (uint8_t)state;
 	kn_list_add_tail(&engine->waiting, &op->waiting);
-	engine->settled = false;
+	engine->pulse.settled = false;
 }
 
 static void write_op(struct io_uring_sqe *sqe, struct kn_op *op)
@@ -320,12 +320,6 @@ int kn_engine_enter(struct kn_engine *engine, unsigned wait, int64_t deadline)
 bool kn_engine_ready(const struct kn_engine *engine)
 {
 	return kn_reap_pending(engine) || kn_uring_kept_back(engine);
-}
-
-bool kn_engine_quiet(const struct kn_engine *engine)
-{
-	/* Whatever is in the queue counts, the engine's own entries too. */
-	return engine->settled && !kn_uring_cq_count(engine) && !kn_uring_kept_back(engine);
 }
 
 int kn_uring_flush(struct kn_engine *engine)

@@ -18,6 +18,7 @@
 #ifndef KN_ENGINE_URING_H
 #define KN_ENGINE_URING_H
 #include <liburing.h>
+#include <stddef.h>
 #include <sys/types.h>
 #include "engine/engine.h"
 #include "engine/kernel.h"
@@ -51,6 +52,8 @@ struct kn_held {
 };
 
 struct kn_engine {
+	struct kn_engine_pulse pulse; /* first: see engine.h */
+
 	/* submission */
 	unsigned sq_tail;        /* entries written; the kernel learns of it at the next enter */
 	unsigned sq_seen;        /* the kernel's head when it was last looked at */
@@ -59,9 +62,6 @@ struct kn_engine {
 	struct kn_list unheard;  /* op->waiting, state SENT: to be cancelled once more */
 	int64_t ask_at;          /* when; see cancel.c */
 	int64_t ask_pause;       /* before that, ns */
-	/* Since the last reap nothing has come into the ring or into one of these lists, and it
-	 * left nothing there: one word for what is asked in every pass. */
-	bool settled;
 	size_t in_flight;
 	unsigned enter_flags;
 	int enter_fd;
@@ -96,6 +96,8 @@ struct kn_engine {
 	pid_t thread;  /* who it is bound to */
 };
 
+_Static_assert(offsetof(struct kn_engine, pulse) == 0, "see kn_engine_quiet()");
+
 /* ---- the ring's shared words ---- */
 
 static inline unsigned kn_uring_flags(const struct kn_engine *engine)
@@ -106,7 +108,7 @@ static inline unsigned kn_uring_flags(const struct kn_engine *engine)
 /* Does the kernel keep completions back until the next enter? */
 static inline bool kn_uring_kept_back(const struct kn_engine *engine)
 {
-	return kn_uring_flags(engine) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+	return kn_uring_flags(engine) & engine->pulse.kept_back;
 }
 
 static inline unsigned kn_uring_sq_head(const struct kn_engine *engine)

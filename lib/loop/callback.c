@@ -4,7 +4,12 @@
  * A handle is three numbers: the loop's id, the index of a slot and the generation that the
  * slot had. A generation is used once in the life of a loop, so a stale handle finds another
  * one in its slot, or none. A slot is free again before its callback runs, so a callback may
- * schedule itself for ever in the same slot. */
+ * schedule itself for ever in the same slot.
+ *
+ * Making a callback and running it is quick where nothing is unusual: the loop is open and runs
+ * in this thread, no context variables are set, a slot is free. Everything else goes another way,
+ * from the beginning; so the quick way is a straight one, in few registers. What a slot had when it
+ * was freed it has still when it is taken again: the index, no timer's id, and slot_run(). */
 #include "loop/callback.h"
 #include <errno.h>
 #include "base/error.h"
@@ -28,10 +33,16 @@ static inline struct kn_callback_train *train_of(const struct kn_callback *slot)
 	return kn_unlikely(slot->timer.ready.run == slot_run_train) ? slot->arg : NULL;
 }
 
+static void slot_run(struct kn_ready *ready);
+static void slot_run_watched(struct kn_ready *ready);
+
 static inline void slot_free(struct knit_loop *loop, struct kn_callback *slot)
 {
 	slot->generation = 0;
-	kn_slab_free(&loop->callbacks, slot, slot->timer.index);
+	if (kn_unlikely(loop->watched))
+		kn_slab_free(&loop->callbacks, slot, slot->timer.index);
+	else
+		kn_slab_put(&loop->callbacks, slot);
 }
 
 /* What it saw is the caller's. */
@@ -49,23 +60,33 @@ static void slot_drop(struct knit_loop *loop, struct kn_callback *slot)
 	if (train) {
 		vars = train->vars;
 		train_free(loop, train);
+		slot->timer.ready.run = slot_run;
 	}
 	slot_free(loop, slot);
 	kn_vars_release(vars);
 }
 
-/* The loop that runs callbacks is the thread's running one, also while it is being closed. */
+/* Both also stand for there being no train. The loop that runs callbacks is the thread's running
+ * one, also while it is being closed. */
 static void slot_run(struct kn_ready *ready)
 {
 	struct kn_callback *slot = slot_of_ready(ready);
 	knit_callback *callback = slot->callback;
 	void *arg = slot->arg;
-	struct kn_vars_frame frame;
+
+	slot->generation = 0;
+	kn_slab_put(&kn_self.loop->callbacks, slot);
+	callback(arg);
+}
+
+static void slot_run_watched(struct kn_ready *ready)
+{
+	struct kn_callback *slot = slot_of_ready(ready);
+	knit_callback *callback = slot->callback;
+	void *arg = slot->arg;
 
 	slot_free(kn_self.loop, slot);
-	kn_vars_enter(&frame, NULL);
 	callback(arg);
-	kn_vars_leave(&frame);
 }
 
 static void slot_run_train(struct kn_ready *ready)
@@ -78,6 +99,7 @@ static void slot_run_train(struct kn_ready *ready)
 
 	kn_vars_enter(&frame, train->vars);
 	train_free(kn_self.loop, train);
+	ready->run = slot_run;
 	slot_free(kn_self.loop, slot);
 	callback(arg);
 	kn_vars_leave(&frame);
@@ -87,7 +109,8 @@ bool kn_callback_describe(struct kn_ready *ready, struct kn_subject *subject)
 {
 	struct kn_callback *slot = slot_of_ready(ready);
 
-	if (ready->run != slot_run && ready->run != slot_run_train)
+	if (ready->run != slot_run && ready->run != slot_run_watched &&
+	    ready->run != slot_run_train)
 		return false;
 	kn_subject_callback(subject, (uintptr_t)slot->callback,
 	                    train_of(slot) ? train_of(slot)->origin : NULL);
@@ -122,13 +145,47 @@ static inline int check(struct knit_loop **loop, knit_callback *callback)
 	return kn_likely(*loop != NULL) ? kn_loop_usable(*loop) : -KNIT_ENOLOOP;
 }
 
+/* A slot, if nothing is unusual; else NULL. */
+static KN_INLINE struct kn_callback *slot_again(struct knit_loop *loop, knit_callback *callback,
+                                                void *arg)
+{
+	struct kn_callback *slot;
+
+	if (kn_unlikely(!callback || !loop || loop != kn_self.loop || loop->no_plain_callback) ||
+	    kn_unlikely(kn_self.vars || *kn_vars_here()))
+		return NULL;
+	slot = kn_slab_again(&loop->callbacks);
+	if (kn_unlikely(!slot))
+		return NULL;
+	slot->callback = callback;
+	slot->arg = arg;
+	slot->generation = ++loop->generation;
+	return slot;
+}
+
+/* One that was never used, or with a tool that watches any. */
+static struct kn_callback *slot_alloc(struct knit_loop *loop)
+{
+	struct kn_callback *slot = loop->watched ? NULL : kn_slab_again(&loop->callbacks);
+	uint32_t index;
+
+	if (slot)
+		return slot;
+	slot = kn_slab_alloc(&loop->callbacks, &index);
+	if (slot) {
+		slot->timer.index = index;
+		slot->timer.id = KN_HEAP_NONE;
+		slot->timer.ready.run = loop->watched ? slot_run_watched : slot_run;
+	}
+	return slot;
+}
+
 /* A slot with nothing scheduled, or NULL and a negative code in *@error. */
-static KN_INLINE struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *callback,
-                                              void *arg, knit_context *context, int *error)
+static struct kn_callback *slot_new(struct knit_loop **loop, knit_callback *callback, void *arg,
+                                    knit_context *context, int *error)
 {
 	struct kn_callback *slot;
 	struct kn_vars *vars;
-	uint32_t index;
 
 	*error = check(loop, callback);
 	if (kn_unlikely(*error < 0))
@@ -141,16 +198,13 @@ static KN_INLINE struct kn_callback *slot_new(struct knit_loop **loop, knit_call
 			return NULL;
 	}
 	*error = -ENOMEM;
-	slot = kn_slab_alloc(&(*loop)->callbacks, &index);
+	slot = slot_alloc(*loop);
 	if (kn_unlikely(!slot)) {
 		kn_vars_release(vars);
 		return NULL;
 	}
 	slot->callback = callback;
 	slot->arg = arg;
-	slot->timer.index = index;
-	slot->timer.ready.run = slot_run;
-	slot->timer.id = KN_HEAP_NONE;
 	if (kn_unlikely(vars || (*loop)->debug) && !add_train(*loop, slot, vars)) {
 		slot_free(*loop, slot);
 		return NULL;
@@ -165,8 +219,8 @@ static inline knit_handle handle_of(const struct knit_loop *loop, const struct k
 	        .opaque = {(uint64_t)loop->id << 32 | slot->timer.index, slot->generation}};
 }
 
-static KN_INLINE knit_handle call_soon(knit_loop *loop, knit_callback *callback, void *arg,
-                                       knit_context *context)
+static KN_NOINLINE knit_handle call_soon(knit_loop *loop, knit_callback *callback, void *arg,
+                                         knit_context *context)
 {
 	int error;
 	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);
@@ -179,7 +233,15 @@ static KN_INLINE knit_handle call_soon(knit_loop *loop, knit_callback *callback,
 
 knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *arg)
 {
-	return call_soon(loop, callback, arg, NULL);
+	struct kn_callback *slot;
+
+	if (!loop)
+		loop = kn_self.loop;
+	slot = slot_again(loop, callback, arg);
+	if (kn_unlikely(!slot))
+		return call_soon(loop, callback, arg, NULL);
+	kn_list_add_tail(&loop->ready, &slot->timer.ready.link);
+	return handle_of(loop, slot);
 }
 
 knit_handle knit_loop_call_soon_with(knit_loop *loop, knit_callback *callback,
@@ -205,8 +267,8 @@ static inline knit_handle start_timer(struct knit_loop *loop, struct kn_callback
 	return handle_of(loop, slot);
 }
 
-static knit_handle call_later(knit_loop *loop, int64_t delay, knit_callback *callback, void *arg,
-                              knit_context *context)
+static KN_NOINLINE knit_handle call_later(knit_loop *loop, int64_t delay, knit_callback *callback,
+                                          void *arg, knit_context *context)
 {
 	int error;
 	struct kn_callback *slot = slot_new(&loop, callback, arg, context, &error);
@@ -216,7 +278,14 @@ static knit_handle call_later(knit_loop *loop, int64_t delay, knit_callback *cal
 
 knit_handle knit_loop_call_later(knit_loop *loop, int64_t delay, knit_callback *callback, void *arg)
 {
-	return call_later(loop, delay, callback, arg, NULL);
+	struct kn_callback *slot;
+
+	if (!loop)
+		loop = kn_self.loop;
+	slot = slot_again(loop, callback, arg);
+	if (kn_unlikely(!slot))
+		return call_later(loop, delay, callback, arg, NULL);
+	return start_timer(loop, slot, kn_loop_deadline(loop, delay));
 }
 
 knit_handle knit_loop_call_later_with(knit_loop *loop, int64_t delay, knit_callback *callback,

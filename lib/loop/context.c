@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/options.h"
+#include "loop/loop.h"
 
 struct knit_contextvar {
 	atomic_uint refs;
@@ -251,6 +252,14 @@ static knit_context *context_new(struct map *map)
 	return context;
 }
 
+void kn_vars_drop_own(void)
+{
+	struct kn_vars *vars = kn_self.own_vars;
+
+	kn_self.own_vars = NULL;
+	kn_vars_drop(vars);
+}
+
 /* The thread's own variables go with it. */
 static void forget_own(struct kn_thread *thread)
 {
@@ -269,7 +278,7 @@ static knit_context *current(void)
 
 	if (*here && (*here)->is_context)
 		return kn_container_of(*here, knit_context, vars);
-	if (here == &kn_self.own_vars) {
+	if (here == &kn_self.own_vars || (kn_self.loop && here == &kn_self.loop->outer_vars)) {
 		kn_thread_at_exit(forget_own);
 		if (kn_thread_arm_exit() < 0)
 			return NULL;

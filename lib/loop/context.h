@@ -59,7 +59,10 @@ static inline void kn_vars_release(struct kn_vars *vars)
 		kn_vars_drop(vars);
 }
 
-/* Around a callback: its word, and the one of before. */
+/* What a callback has set in the thread's own word, which was empty: see run.c. */
+KN_COLD void kn_vars_drop_own(void);
+
+/* Around a callback that sees something: its word, and the one of before. */
 struct kn_vars_frame {
 	struct kn_vars *vars; /* owned; the callback may replace it */
 	struct kn_vars **before;

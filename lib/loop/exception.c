@@ -59,6 +59,9 @@ void kn_loop_report(struct knit_loop *loop, knit_exception_context *context)
 	context->size = sizeof(*context);
 	if (context->future && loop->vars_of)
 		vars = loop->vars_of(context->future);
+	/* Code of the loop's own, which is none of its callbacks. */
+	if (!vars && loop->in_batch && kn_vars_here() == &kn_self.own_vars)
+		vars = &loop->outer_vars;
 	if (vars)
 		kn_self.vars = vars;
 	if (loop->exception_handler)

@@ -45,7 +45,8 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_slab_init(&loop->callbacks, sizeof(struct kn_callback), NULL, 0);
 	kn_slab_init(&loop->trains, sizeof(struct kn_callback_train), NULL, 0);
 	loop->clock = (uint8_t)options->clock;
-	loop->now_valid = options->clock != KNIT_CLOCK_MONOTONIC;
+	loop->outside = true;
+	loop->watched = loop->callbacks.watched;
 	loop->grace = GRACE;
 	loop->stack_size = options->stack_size ? options->stack_size : DEFAULT_STACK_SIZE;
 	loop->paint = options->paint != 0;

@@ -77,26 +77,43 @@ struct knit_loop {
 	struct kn_list ready;     /* what the next pass runs, in order */
 	struct kn_list batch;     /* what is left of this pass */
 	struct kn_engine *engine; /* owned */
+	/* What keeps a pass, or the making of a callback, from being a plain one: all of it is
+	 * false as a rule, and looked at together. */
+	union {
+		struct {
+			union {
+				struct {
+					uint8_t phase; /* enum kn_phase */
+					bool parked;   /* hosted, between passes: what becomes
+					                * ready must make the fd readable */
+					bool debug;
+					bool watched; /* a tool watches the slab of callbacks */
+				};
+				uint32_t no_plain_callback;
+			};
+			bool stopping;
+			bool outside; /* not in kn_loop_run(), where one pass follows the other */
+			bool behind;  /* there are posts that were taken and are not ready */
+		};
+		uint64_t no_plain_pass;
+	};
+	struct kn_loop_counters counters;
 	struct kn_wheel timers;
 	int64_t now; /* ns; valid if now_valid, or always with a virtual clock */
 	bool now_valid;
-	bool stopping;
-	bool passing;  /* in kn_loop_run(): one pass follows the other */
-	bool parked;   /* hosted, between passes: what becomes ready must make the fd readable */
-	bool running;  /* on the owner's stack */
-	bool started;  /* so is the engine */
-	bool in_batch; /* in kn_loop_run_batch() */
-	bool debug;
-	uint8_t phase;         /* enum kn_phase */
-	uint8_t clock;         /* KNIT_CLOCK_* */
-	struct kn_list posts;  /* taken, not yet ready; in order, by their ready.link */
-	struct kn_post *spare; /* posts that ran, to be used again; linked by node.next */
+	bool running;               /* on the owner's stack */
+	bool started;               /* so is the engine */
+	bool in_batch;              /* in kn_loop_run_batch() */
+	uint8_t clock;              /* KNIT_CLOCK_* */
+	struct kn_vars *outer_vars; /* owned while in_batch: see run.c */
+	struct kn_list posts;       /* taken, not yet ready; in order, by their ready.link */
+	struct kn_post *spare;      /* posts that ran, to be used again; linked by node.next */
 	unsigned spare_count;
 
 	/* callbacks */
-	struct kn_slab callbacks, trains; /* see lib/loop/callback.h */
-	uint64_t generation;              /* of the newest handle */
 	uint32_t id;                      /* of this loop, unique in the process */
+	uint64_t generation;              /* of the newest handle */
+	struct kn_slab callbacks, trains; /* see lib/loop/callback.h */
 
 	/* waiting */
 	int64_t spin;          /* ns that it looks for something to do before it sleeps */
@@ -165,7 +182,6 @@ struct knit_loop {
 
 	knit_exception_handler *exception_handler;
 	void *exception_arg;
-	struct kn_loop_counters counters;
 	struct kn_list signals;     /* the handlers of this loop: lib/loop/signal.c */
 	struct kn_ready *interrupt; /* what the first SIGINT makes ready: lib/loop/interrupt.c */
 	sigset_t old_mask;          /* of the thread, restored after the run */
@@ -288,18 +304,31 @@ void kn_loop_run_batch(struct knit_loop *loop);
 /* Fills the ready list; waits for at most until @deadline (INT64_MIN: not at all). */
 KN_NODISCARD int kn_loop_poll(struct knit_loop *loop, int64_t deadline);
 
-/* Begins the next pass, whose batch is the ready list, if a poll would find nothing to add to it:
- * for a task that wants to switch to the next without going through the loop. */
-static inline bool kn_loop_next_pass(struct knit_loop *loop)
+/* Is there a pass to follow, in which a poll would find nothing to add to the ready list? */
+static inline bool kn_loop_has_plain_pass(const struct knit_loop *loop)
 {
-	if (!loop->passing || loop->stopping || kn_list_empty(&loop->ready) || loop->timers.count ||
-	    !kn_list_empty(&loop->posts) || kn_inbox_pending(&loop->inbox) ||
-	    atomic_load_explicit(&loop->signals_pending, memory_order_relaxed) ||
+	if (kn_unlikely(loop->no_plain_pass) || kn_list_empty(&loop->ready) ||
+	    kn_unlikely(loop->timers.count) || kn_unlikely(kn_inbox_pending(&loop->inbox)) ||
+	    kn_unlikely(atomic_load_explicit(&loop->signals_pending, memory_order_relaxed)) ||
 	    !kn_engine_quiet(loop->engine))
 		return false;
+	return true;
+}
+
+static inline void kn_loop_begin_pass(struct knit_loop *loop)
+{
 	loop->counters.passes++;
-	loop->now_valid = loop->clock != KNIT_CLOCK_MONOTONIC;
-	kn_list_splice_tail(&loop->batch, &loop->ready);
+	loop->now_valid = false;
+}
+
+/* The batch has run: begins such a pass, for a task that switches to the next without going through
+ * the loop. */
+static inline bool kn_loop_next_pass(struct knit_loop *loop)
+{
+	if (!kn_loop_has_plain_pass(loop))
+		return false;
+	kn_loop_begin_pass(loop);
+	kn_list_move(&loop->batch, &loop->ready);
 	return true;
 }
 

@@ -247,6 +247,7 @@ void kn_posts_collect(struct knit_loop *loop, unsigned max)
 {
 	unsigned count = max + 1;
 
+	loop->behind = false;
 	/* What was taken before was posted before. */
 	if (kn_list_empty(&loop->posts))
 		count = put_in_line(loop, kn_inbox_take_newest(&loop->inbox));
@@ -263,6 +264,7 @@ void kn_posts_collect(struct knit_loop *loop, unsigned max)
 		kn_list_add_tail(&loop->ready, first);
 		loop->counters.posts++;
 	}
+	loop->behind = !kn_list_empty(&loop->posts);
 }
 
 static void run_posts(struct knit_loop *loop)

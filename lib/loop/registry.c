@@ -45,6 +45,8 @@ static void leave(struct knit_loop *loop)
 {
 	kn_list_splice_tail(&loop->batch, &loop->ready);
 	kn_list_splice_tail(&loop->ready, &loop->batch);
+	kn_vars_release(loop->outer_vars);
+	loop->outer_vars = NULL;
 	kn_list_del(&loop->until.link);
 	kn_list_del(&loop->until_ready.link);
 	if (loop->running)
@@ -97,6 +99,7 @@ static void after_fork_in_child(void)
 		atomic_store_explicit(&loop->is_closed, true, memory_order_release);
 		atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
 		/* If the child's coroutine returns into the loop, it finds nothing to do. */
+		loop->outside = true;
 		kn_list_init(&loop->ready);
 		kn_list_init(&loop->batch);
 		kn_list_init(&loop->posts);

@@ -241,7 +241,7 @@ int kn_loop_poll(struct knit_loop *loop, int64_t until)
 	int r;
 
 	loop->counters.passes++;
-	loop->now_valid = loop->clock != KNIT_CLOCK_MONOTONIC;
+	loop->now_valid = false;
 	if (kn_likely(!idle)) {
 		r = enter(loop, 0, KNIT_FOREVER);
 	} else if (kn_likely(loop->clock == KNIT_CLOCK_MONOTONIC)) {
@@ -256,20 +256,64 @@ int kn_loop_poll(struct knit_loop *loop, int64_t until)
 	return 0;
 }
 
+/* ---- the batch ----------------------------------------------------------------------- */
+
+/* Each callback has context variables of its own, and most have none. So the thread's word for its
+ * own is lent to them, and the loop keeps what was there: that saves each callback from putting a
+ * word in place and taking it back. What one has set there is dropped. */
+static inline void run_one(struct knit_loop *loop, struct kn_list *link)
+{
+	struct kn_ready *ready = kn_list_entry(link, struct kn_ready, link);
+
+	if (kn_unlikely(loop->debug))
+		kn_loop_run_watched(loop, ready);
+	else
+		ready->run(ready);
+	if (kn_unlikely(kn_self.own_vars != NULL))
+		kn_vars_drop_own();
+}
+
+static inline void run_batch(struct knit_loop *loop)
+{
+	while (!kn_list_empty(&loop->batch))
+		run_one(loop, kn_list_pop(&loop->batch));
+}
+
+static inline void begin_batch(struct knit_loop *loop)
+{
+	loop->outer_vars = kn_self.own_vars;
+	kn_self.own_vars = NULL;
+	loop->in_batch = true;
+}
+
+static inline void end_batch(struct knit_loop *loop)
+{
+	kn_self.own_vars = loop->outer_vars;
+	loop->outer_vars = NULL;
+	loop->in_batch = false;
+}
+
 void kn_loop_run_batch(struct knit_loop *loop)
 {
 	kn_list_splice_tail(&loop->batch, &loop->ready);
-	loop->in_batch = true;
-	while (!kn_list_empty(&loop->batch)) {
-		struct kn_ready *ready = kn_list_entry(loop->batch.next, struct kn_ready, link);
+	begin_batch(loop);
+	run_batch(loop);
+	end_batch(loop);
+}
 
-		kn_list_del(&ready->link);
-		if (kn_unlikely(loop->debug))
-			kn_loop_run_watched(loop, ready);
-		else
-			ready->run(ready);
+/* The same, and the passes that follow, as long as a poll would find nothing. Most have nothing to
+ * look at outside. */
+static void run_plain_passes(struct knit_loop *loop)
+{
+	kn_list_splice_tail(&loop->batch, &loop->ready);
+	begin_batch(loop);
+	run_batch(loop);
+	while (kn_loop_has_plain_pass(loop)) {
+		kn_loop_begin_pass(loop);
+		run_one(loop, kn_list_pop_move(&loop->batch, &loop->ready));
+		run_batch(loop);
 	}
-	loop->in_batch = false;
+	end_batch(loop);
 }
 
 /* ---- running ------------------------------------------------------------------------- */
@@ -403,7 +447,7 @@ void kn_loop_end_run(struct knit_loop *loop)
 {
 	kn_self.loop = NULL;
 	loop->running = false;
-	loop->passing = false;
+	loop->outside = true;
 	loop->in_batch = false;
 	atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
 	if (loop->host_fd >= 0)
@@ -415,18 +459,17 @@ int kn_loop_run(struct knit_loop *loop)
 {
 	int r;
 
-	loop->passing = true;
+	loop->outside = false;
 	do {
-		/* Most passes have nothing to look at outside. */
-		r = kn_loop_next_pass(loop) ? 0 : kn_loop_poll(loop, KNIT_FOREVER);
+		r = kn_loop_poll(loop, KNIT_FOREVER);
 		if (r < 0)
 			break;
-		kn_loop_run_batch(loop);
+		run_plain_passes(loop);
 		/* A coroutine forked, and this is the child: the loop is the parent's. */
 		if (kn_unlikely(kn_loop_check(loop) < 0))
 			return -KNIT_EWRONGTHREAD;
 	} while (!loop->stopping);
-	loop->passing = false;
+	loop->outside = true;
 	loop->stopping = false;
 	/* What the last batch queued goes to the kernel now, not with the next run. */
 	if (r == 0)

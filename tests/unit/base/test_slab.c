@@ -83,6 +83,34 @@ Test(slab, objects_have_distinct_numbers_and_stay_where_they_are, .init = make_s
 	free(objects);
 }
 
+Test(slab, what_was_put_comes_again_as_it_was, .fini = drop_slab)
+{
+	struct object *objects[3];
+	uint32_t index;
+
+	kn_slab_init(&slab, sizeof(struct object), NULL, 0);
+	if (slab.watched)
+		test_skip("a tool watches");
+	cr_assert_null(kn_slab_again(&slab));
+	for (int i = 0; i < 3; i++) {
+		objects[i] = kn_slab_alloc(&slab, &index);
+		memset(objects[i], i + 1, sizeof(struct object));
+	}
+	for (int i = 0; i < 3; i++)
+		kn_slab_put(&slab, objects[i]);
+	cr_assert_eq(slab.live, 0);
+	for (int i = 2; i >= 0; i--) {
+		cr_assert_eq(kn_slab_again(&slab), objects[i]);
+		cr_assert_eq((uintptr_t)objects[i]->first, 0x0101010101010101u * (unsigned)(i + 1));
+		for (size_t k = 0; k < sizeof(objects[i]->rest); k++)
+			cr_assert_eq(objects[i]->rest[k], i + 1);
+	}
+	cr_assert_eq(slab.live, 3);
+	cr_assert_null(kn_slab_again(&slab));
+	cr_assert_not_null(kn_slab_alloc(&slab, &index));
+	cr_assert_eq(index, 3);
+}
+
 Test(slab, sizes_are_rounded_up_to_what_the_slab_needs)
 {
 	static const size_t asked[] = {0, 1, 31, 32, 33, 48, 100, 1000};
@@ -174,7 +202,7 @@ Test(slab, in_quarantine_others_are_freed_first_and_the_oldest_goes, .fini = dro
 		else if (history.live_count)
 			free_one(&history, (unsigned)(next_random(&seed) % history.live_count));
 		cr_assert_eq(slab.live, history.live_count);
-		cr_assert_eq(slab.live + slab.idle, history.fresh);
+		cr_assert_eq(slab.live + kn_slab_free_count(&slab), history.fresh);
 		/* What is free and not reused is no more than the quarantine asks for and
 		 * the drift leaves over. */
 		cr_assert_leq(history.fresh, LIVE_MOST + QUARANTINE);

@@ -423,3 +423,87 @@ Test(context, a_threads_own_values_go_with_it, .init = setup, .fini = teardown)
 	cr_assert_eq(knit_contextvar_set(var, 8, NULL), 0);
 	cr_assert_eq(knit_loop_run_until_complete(loop, get_var, NULL), 8);
 }
+
+/* ---- callbacks ---- */
+
+static void get_then_set(void *ret_value)
+{
+	*(intptr_t *)ret_value = knit_contextvar_get(var);
+	cr_assert_eq(knit_contextvar_set(var, 5, NULL), 0);
+}
+
+Test(context, what_a_callback_sets_goes_with_it, .init = setup, .fini = teardown)
+{
+	intptr_t seen[3] = {-1, -1, -1};
+
+	for (int i = 0; i < 3; i++)
+		knit_loop_call_soon(loop, get_then_set, &seen[i]);
+	cr_assert_eq(knit_contextvar_set(var, 8, NULL), 0);
+	cr_assert_eq(knit_loop_run_once(loop, 0), 0);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(seen[i], 0);
+	cr_assert_eq(freed, 3);
+	cr_assert_eq(knit_contextvar_get(var), 8, "the thread's own are back");
+}
+
+static void set_and_end_the_thread(void *arg)
+{
+	(void)arg;
+	(void)!knit_contextvar_set(var, 7, NULL);
+	pthread_exit(NULL);
+}
+
+static void *end_in_a_callback(void *arg)
+{
+	knit_loop *own = knit_loop_new();
+
+	(void)arg;
+	knit_loop_call_soon(own, set_and_end_the_thread, NULL);
+	(void)!knit_contextvar_set(var, 6, NULL);
+	(void)!knit_loop_run_forever(own);
+	return own; /* not reached */
+}
+
+Test(context, a_thread_that_ends_in_a_callback_leaves_no_values, .init = setup, .fini = teardown)
+{
+	cr_assert_null(rig_on_thread(end_in_a_callback, NULL));
+	cr_assert_eq(freed, 2);
+}
+
+static void report(knit_loop *ignored, const knit_exception_context *context, void *ret_value)
+{
+	(void)ignored;
+	(void)context;
+	*(intptr_t *)ret_value = knit_contextvar_get(var);
+	(void)!knit_contextvar_set(var, 9, NULL);
+}
+
+static void get_value(void *ret_value)
+{
+	*(intptr_t *)ret_value = knit_contextvar_get(var);
+}
+
+static void report_own(struct kn_ready *ready)
+{
+	(void)ready;
+	knit_loop_call_exception_handler(
+	        loop, &(knit_exception_context){.size = sizeof(knit_exception_context),
+	                                        .message = "from the loop's own code"});
+}
+
+/* What the loop reports between its callbacks is none of theirs. */
+Test(context, the_loops_own_reports_are_made_in_the_threads_context, .init = setup,
+     .fini = teardown)
+{
+	struct kn_ready own = {.run = report_own};
+	intptr_t seen = -1, after = -1;
+
+	knit_loop_set_exception_handler(loop, report, &seen);
+	kn_loop_ready(loop, &own);
+	knit_loop_call_soon(loop, get_value, &after);
+	cr_assert_eq(knit_contextvar_set(var, 8, NULL), 0);
+	cr_assert_eq(knit_loop_run_once(loop, 0), 0);
+	cr_assert_eq(seen, 8);
+	cr_assert_eq(after, 0);
+	cr_assert_eq(knit_contextvar_get(var), 9);
+}

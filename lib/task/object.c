@@ -141,7 +141,7 @@ struct kn_task *kn_task_alloc(struct knit_loop *loop)
 	task->future.is_task = true;
 	task->fiber.stack = NULL;
 	task->wait = NULL;
-	task->immediate = 0; /* of whichever pass */
+	task->immediate = task->immediate_pass = 0; /* none so far, in whichever pass */
 	task->wake_outcome = 0;
 	task->must_cancel = task->interrupted = task->started = task->returned = false;
 	task->refused = 0;

@@ -7,6 +7,7 @@
  *   SLEEPING -> 0          owner, awake()   woken by something else; no wake-up is owed
  *   SLEEPING -> node       producer, push   this producer owes the wake-up
  *   0, node  -> node       producer, push   the owner is awake and will look
+ *   node     -> node       producer, extend the same batch, with one post more
  *   node     -> 0          owner, take()
  *   any      -> CLOSED     owner, close()   final
  *
@@ -18,11 +19,12 @@
  *
  * The word may change from A to 0 and, with the same node, back to A between a producer's
  * load and its compare-and-swap. That is harmless: the producer has read nothing but the
- * word, and links its node to what the word holds now. */
+ * word, and links its node to what the word holds now. It would not be harmless to extend(),
+ * which writes into its batch before: see there who may call it. */
 #include "base/error.h"
 #include "base/inbox.h"
 
-_Static_assert(_Alignof(struct kn_inbox_node) >= 4, "two bits of a node's address are free");
+_Static_assert(_Alignof(struct kn_inbox_node) > KN_INBOX_BATCH, "a node's address has free bits");
 
 void kn_inbox_init(struct kn_inbox *inbox)
 {
@@ -44,21 +46,20 @@ static struct kn_inbox_node *reversed(struct kn_inbox_node *node)
 	return list;
 }
 
-struct kn_inbox_node *kn_inbox_take_newest(struct kn_inbox *inbox)
+uintptr_t kn_inbox_take_newest(struct kn_inbox *inbox)
 {
 	/* Without a node there is nothing to exchange; this also keeps CLOSED, which is never
 	 * in the word together with a node. */
 	if (!kn_inbox_pending(inbox))
-		return NULL;
+		return 0;
 	/* Acquire: pairs with the release of each push in the list, see there. No release:
 	 * a producer reads nothing that the owner wrote. */
-	return (struct kn_inbox_node *)atomic_exchange_explicit(&inbox->word, 0,
-	                                                        memory_order_acquire);
+	return atomic_exchange_explicit(&inbox->word, 0, memory_order_acquire);
 }
 
 struct kn_inbox_node *kn_inbox_take(struct kn_inbox *inbox)
 {
-	return reversed(kn_inbox_take_newest(inbox));
+	return reversed((struct kn_inbox_node *)kn_inbox_take_newest(inbox));
 }
 
 bool kn_inbox_sleep(struct kn_inbox *inbox)
@@ -86,17 +87,17 @@ bool kn_inbox_awake(struct kn_inbox *inbox)
 	return word != KN_INBOX_SHUT;
 }
 
-struct kn_inbox_node *kn_inbox_close_newest(struct kn_inbox *inbox)
+uintptr_t kn_inbox_close_newest(struct kn_inbox *inbox)
 {
 	/* Acquire for the nodes, as in take(); release for what a refused producer may go on
 	 * to look at, such as the state of the loop. */
 	uintptr_t word = atomic_exchange_explicit(&inbox->word, KN_INBOX_SHUT,
 	                                          memory_order_acq_rel);
 
-	return word & (KN_INBOX_SHUT | KN_INBOX_SLEEPING) ? NULL : (struct kn_inbox_node *)word;
+	return word & (KN_INBOX_SHUT | KN_INBOX_SLEEPING) ? 0 : word;
 }
 
 struct kn_inbox_node *kn_inbox_close(struct kn_inbox *inbox)
 {
-	return reversed(kn_inbox_close_newest(inbox));
+	return reversed((struct kn_inbox_node *)kn_inbox_close_newest(inbox));
 }

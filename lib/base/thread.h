@@ -12,11 +12,20 @@ struct knit_loop;
 struct knit_future;
 struct kn_message;
 struct kn_vars;
+struct kn_batch;
 
 /* What is kept for the running task; it stands in the task. */
 struct kn_current {
 	struct kn_message *record; /* counted; the last failure: knit_raise() */
 	struct kn_vars *vars;      /* owned: its context variables: lib/loop/context.h */
+};
+
+/* What a thread keeps to post with: lib/loop/batch.c. */
+struct kn_posting {
+	struct kn_batch *open;    /* its latest, shared with the loop that it went to */
+	struct knit_loop *loop;   /* that loop, only to be compared; NULL if none is open */
+	unsigned count;           /* posts in it */
+	struct kn_batch *batches; /* owned: spare ones */
 };
 
 struct kn_thread {
@@ -30,7 +39,7 @@ struct kn_thread {
 	struct kn_vars *own_vars;       /* owned; of the thread outside of tasks and callbacks */
 	int create_error;               /* why the last creation returned NULL: a positive code */
 	int exit_armed;                 /* the thread's exit runs the hooks below */
-	void *post_cache;               /* owned by lib/loop: spare inbox nodes */
+	struct kn_posting posting;
 };
 
 extern __thread struct kn_thread kn_self __attribute__((tls_model("initial-exec")));

@@ -17,6 +17,7 @@
 #include "loop/callback.h"
 #include "loop/debug.h"
 #include "loop/executor.h"
+#include "loop/post.h"
 
 #define DEFAULT_STACK_SIZE (64 * 1024)
 #define GRACE              (5 * KNIT_S)
@@ -90,8 +91,6 @@ static int acquire(struct knit_loop *loop, const knit_loop_options *options)
 
 static void release(struct knit_loop *loop)
 {
-	struct kn_post *post;
-
 	kn_registry_remove(loop);
 	kn_executor_drop_default(loop);
 	if (loop->engine)
@@ -108,17 +107,7 @@ static void release(struct knit_loop *loop)
 	kn_slab_done(&loop->tasks);
 	kn_slab_done(&loop->futures);
 	kn_slab_done(&loop->done_callbacks);
-	while ((post = loop->spare)) {
-		loop->spare = (struct kn_post *)post->node.next;
-		kn_free(post);
-	}
-	post = atomic_load_explicit(&loop->returned, memory_order_acquire);
-	while (post) {
-		struct kn_post *next = (struct kn_post *)post->node.next;
-
-		kn_free(post);
-		post = next;
-	}
+	kn_batches_free(loop);
 	atomic_store_explicit(&loop->magic, 0, memory_order_relaxed);
 	kn_free(loop);
 }

@@ -107,7 +107,7 @@ struct knit_loop {
 	uint8_t clock;              /* KNIT_CLOCK_* */
 	struct kn_vars *outer_vars; /* owned while in_batch: see run.c */
 	struct kn_list posts;       /* taken, not yet ready; in order, by their ready.link */
-	struct kn_post *spare;      /* posts that ran, to be used again; linked by node.next */
+	struct kn_batch *spare;     /* whose posts ran, to be used again; linked by node.next */
 	unsigned spare_count;
 
 	/* callbacks */
@@ -197,12 +197,12 @@ struct knit_loop {
 	atomic_bool is_running, is_closed;
 	atomic_bool bound; /* it was run, or is closed: the owner is final */
 	struct kn_inbox inbox;
-	_Atomic(struct kn_post *) returned; /* spare posts for producers to take, all at once */
-	atomic_uint refs;                   /* of users */
-	atomic_uint holds;                  /* of the library, on the memory */
-	_Atomic(uint64_t) signals_pending;  /* bit n - 1: signal n was delivered */
-	_Atomic(uint64_t) signal_wakes;     /* writes to wake_fd by the signal handler */
-	_Atomic(uint64_t) wakes;            /* writes to wake_fd, for the counters */
+	_Atomic(struct kn_batch *) returned; /* spare, for producers to take, all at once */
+	atomic_uint refs;                    /* of users */
+	atomic_uint holds;                   /* of the library, on the memory */
+	_Atomic(uint64_t) signals_pending;   /* bit n - 1: signal n was delivered */
+	_Atomic(uint64_t) signal_wakes;      /* writes to wake_fd by the signal handler */
+	_Atomic(uint64_t) wakes;             /* writes to wake_fd, for the counters */
 };
 
 #define KN_LOOP_MAGIC 0x6b6e6974u /* "knit" */

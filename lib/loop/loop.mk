@@ -1,5 +1,6 @@
 # lib/loop: sources and headers, one a line.
 loop_sources = \
+	lib/loop/batch.c \
 	lib/loop/callback.c \
 	lib/loop/callback.h \
 	lib/loop/close.c \

@@ -95,7 +95,7 @@ static void after_fork_in_child(void)
 		struct knit_loop *loop = kn_list_entry(node, struct knit_loop, registry);
 
 		atomic_store_explicit(&loop->owner, NULL, memory_order_relaxed);
-		(void)kn_inbox_close(&loop->inbox);
+		(void)kn_inbox_close_newest(&loop->inbox);
 		atomic_store_explicit(&loop->is_closed, true, memory_order_release);
 		atomic_store_explicit(&loop->is_running, false, memory_order_relaxed);
 		/* If the child's coroutine returns into the loop, it finds nothing to do. */

@@ -27,7 +27,11 @@
 
 enum place { AWAKE, ASLEEP, WOKEN, OWED, ENDED };
 
-/* Nodes are numbered from 1; a word is 4 * node, or flags, as the real one. */
+/* Nodes are numbered from 1; a word is 4 * node, or flags, as the real one; and TWO for a batch
+ * that was extended. */
+#define NODE 0x3c
+#define TWO  0x40
+
 struct state {
 	uint8_t word;
 	uint8_t next[NODES], label[NODES]; /* label: which push of its producer a node stands for */
@@ -47,19 +51,34 @@ static unsigned flaws, sights;
 struct kn_inbox model_inbox;
 struct kn_inbox_node *model_taken;
 bool model_closed;
-static struct kn_inbox_node nodes[NODES];
+static struct {
+	_Alignas(KN_INBOX_BATCH_ALIGN) struct kn_inbox_node node;
+	int posts; /* that it brought, once it was taken */
+} nodes[NODES];
 static int pushing; /* the producer whose operation it is */
+
+static int number_of(const struct kn_inbox_node *node)
+{
+	return (int)(kn_container_of(node, __typeof__(nodes[0]), node) - nodes);
+}
 
 static uintptr_t wide(uint8_t word)
 {
-	return word < 4 ? word : (uintptr_t)&nodes[word / 4 - 1] | (word & 3);
+	struct kn_inbox_node *node = word & NODE ? &nodes[word / 4 % 16 - 1].node : NULL;
+
+	if (node && protocol.extends)
+		return kn_inbox_batch(node, word & TWO ? 2 : 1);
+	return (uintptr_t)node | (word & 3);
 }
 
 static uint8_t narrow(uintptr_t word)
 {
-	struct kn_inbox_node *node = (struct kn_inbox_node *)(word & ~(uintptr_t)3);
+	uintptr_t list = word & ~(uintptr_t)3;
+	unsigned count;
+	struct kn_inbox_node *node = kn_inbox_next(&list, &count);
 
-	return (uint8_t)((node ? (node - nodes + 1) * 4 : 0) | (int)(word & 3));
+	return (uint8_t)((node ? (number_of(node) + 1) * 4 : 0) | (int)(word & 3) |
+	                 (count == 2 ? TWO : 0));
 }
 
 static void load_inbox(void)
@@ -67,7 +86,7 @@ static void load_inbox(void)
 	atomic_store(&model_inbox.word, wide(now.word));
 	model_closed = now.closed;
 	for (int i = 0; i < NODES; i++)
-		nodes[i].next = (struct kn_inbox_node *)wide(now.next[i]);
+		nodes[i].node.next = (struct kn_inbox_node *)wide(now.next[i]);
 }
 
 /* Links of nodes that are in nobody's hands mean nothing: without them, fewer states. */
@@ -75,14 +94,14 @@ static void store_inbox(void)
 {
 	now.word = narrow(atomic_load(&model_inbox.word));
 	for (int i = 0; i < NODES; i++)
-		now.next[i] = narrow((uintptr_t)nodes[i].next);
+		now.next[i] = narrow((uintptr_t)nodes[i].node.next);
 	for (int i = 0; i < NODES; i++) {
 		int producer = i / PUSHES_MOST;
 		bool linked = false;
 
-		for (uint8_t at = now.word & 0xfc, n = 0; at && n < NODES; n++) {
+		for (uint8_t at = now.word & NODE, n = 0; at && n < NODES; n++) {
 			linked |= at / 4 - 1 == i;
-			at = now.next[at / 4 - 1];
+			at = now.next[at / 4 - 1] & NODE;
 		}
 		if (!linked && now.producer[producer].stage == 0)
 			now.next[i] = 0;
@@ -93,12 +112,19 @@ static struct kn_inbox_node *node_of(int producer)
 {
 	int number = protocol.reuses ? 0 : now.producer[producer].pushes;
 
-	return &nodes[producer * PUSHES_MOST + number];
+	return &nodes[producer * PUSHES_MOST + number].node;
 }
 
 struct kn_inbox_node *model_pushing(void)
 {
 	return node_of(pushing);
+}
+
+struct kn_inbox_node *model_batch(void)
+{
+	if (!protocol.extends || now.producer[pushing].pushes == 0)
+		return NULL;
+	return &nodes[pushing * PUSHES_MOST].node;
 }
 
 uintptr_t model_seen(void)
@@ -122,13 +148,23 @@ void model_list(void)
 
 /* ---- the library's protocol --------------------------------------------------------- */
 
-/* The loop in kn_inbox_push(), with others coming in between the look and the exchange. */
+/* The loop in kn_inbox_push(), with others coming in between the look and the exchange; before that
+ * the attempt to extend. */
 static int push_as_shipped(int stage)
 {
 	uintptr_t word = atomic_load(&model_inbox.word);
+	struct kn_inbox_node *node = model_pushing();
 
+	if (stage == 0 && model_batch()) {
+		bool extended = kn_inbox_extend(&model_inbox, model_batch(), 1);
+
+		sights |= extended ? SAW_EXTENDED : SAW_NOT_EXTENDED;
+		return extended ? KN_INBOX_PUSHED : -2;
+	}
 	if (word & KN_INBOX_SHUT || (stage == 1 && word == model_seen()))
-		return (int)kn_inbox_push(&model_inbox, model_pushing());
+		return (int)kn_inbox_push_word(&model_inbox, node,
+		                               protocol.extends ? kn_inbox_batch(node, 1)
+		                                                : (uintptr_t)node);
 	model_see(word);
 	return -1;
 }
@@ -145,17 +181,33 @@ static int awake_as_shipped(int stage)
 	return kn_inbox_awake(&model_inbox);
 }
 
+/* As whoever takes batches does it. */
+static struct kn_inbox_node *reversed(uintptr_t newest)
+{
+	struct kn_inbox_node *list = NULL, *node;
+	unsigned count;
+
+	while ((node = kn_inbox_next(&newest, &count))) {
+		nodes[number_of(node)].posts = (int)count;
+		node->next = list;
+		list = node;
+	}
+	return list;
+}
+
 static int take_as_shipped(int stage)
 {
 	(void)stage;
-	model_taken = kn_inbox_take(&model_inbox);
+	model_taken = protocol.extends ? reversed(kn_inbox_take_newest(&model_inbox))
+	                               : kn_inbox_take(&model_inbox);
 	return 0;
 }
 
 static int close_as_shipped(int stage)
 {
 	(void)stage;
-	model_taken = kn_inbox_close(&model_inbox);
+	model_taken = protocol.extends ? reversed(kn_inbox_close_newest(&model_inbox))
+	                               : kn_inbox_close(&model_inbox);
 	return 0;
 }
 
@@ -195,7 +247,7 @@ static bool step_producer(int number)
 		if (protocol.reuses &&
 		    now.producer[number].accepted != now.producer[number].received)
 			return false;
-		now.label[node_of(number) - nodes] = now.producer[number].pushes;
+		now.label[number_of(node_of(number))] = now.producer[number].pushes;
 	}
 	pushing = number;
 	result = protocol.push(now.producer[number].stage);
@@ -215,13 +267,13 @@ static bool step_producer(int number)
 void model_receive(struct kn_inbox_node *list)
 {
 	for (int count = 0; list; count++, list = list->next) {
-		int node = (int)(list - nodes), producer = node / PUSHES_MOST;
+		int node = number_of(list), producer = node / PUSHES_MOST;
 
 		if (count == NODES || now.label[node] != now.producer[producer].received) {
 			flaws |= NOT_ONCE;
 			return;
 		}
-		now.producer[producer].received++;
+		now.producer[producer].received += protocol.extends ? nodes[node].posts : 1;
 	}
 }
 
@@ -385,6 +437,7 @@ struct model_result model_explore(const struct protocol *which, int producers, i
 	        .close = which->close ? which->close : close_as_shipped,
 	        .forgets = which->forgets,
 	        .reuses = which->reuses,
+	        .extends = which->extends,
 	};
 	producer_count = producers;
 	push_count = pushes;

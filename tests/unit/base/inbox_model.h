@@ -31,6 +31,8 @@ enum sight { /* what a search has met, so that it can be known not to be empty *
 	     SAW_CLOSE_WITH_POSTS = 512,
 	     SAW_SLEEP_CLOSED = 1024,
 	     SAW_ALL = 2047,
+	     SAW_EXTENDED = 2048, /* only where batches are pushed */
+	     SAW_NOT_EXTENDED = 4096,
 };
 
 /* One operation of a protocol: does one atomic step on the model's inbox. Gets how far it is
@@ -43,7 +45,8 @@ struct protocol {
 	operation *sleep, *awake;
 	operation *take, *close; /* leave the list in model_taken */
 	bool forgets;            /* the owner does not collect what it is owed */
-	bool reuses; /* a producer's second post is its first node again, once received */
+	bool reuses;  /* a producer's second post is its first node again, once received */
+	bool extends; /* a producer's first post is a batch, to which it tries to add its second */
 };
 
 /* What operations work on. */
@@ -51,6 +54,7 @@ extern struct kn_inbox model_inbox;
 extern struct kn_inbox_node *model_taken;
 extern bool model_closed;                   /* close has returned */
 struct kn_inbox_node *model_pushing(void);  /* the node of the push whose step it is */
+struct kn_inbox_node *model_batch(void);    /* that the push extends, if it can; NULL: none */
 uintptr_t model_seen(void);                 /* what that push has kept since its last step, */
 void model_see(uintptr_t word);             /* and keeps from here on */
 void model_list(void);                      /* for a push that goes on after its node was linked */

@@ -78,6 +78,70 @@ Test(inbox, who_woke_for_another_reason_is_owed_nothing, .init = make_inbox)
 	}
 }
 
+/* The numbers of posts that list goes through, the latest push first, as the digits of a number. */
+static unsigned counts_of(uintptr_t list)
+{
+	unsigned count, digits = 0;
+
+	while (kn_inbox_next(&list, &count))
+		digits = digits * 10 + count;
+	return digits;
+}
+
+static _Alignas(KN_INBOX_BATCH_ALIGN) struct kn_inbox_node batch;
+static _Alignas(KN_INBOX_BATCH_ALIGN) struct kn_inbox_node other_batch;
+
+static enum kn_inbox_push push_batch(struct kn_inbox_node *node)
+{
+	return kn_inbox_push_word(&inbox, node, kn_inbox_batch(node, 1));
+}
+
+Test(inbox, a_batch_is_extended_until_another_push, .init = make_inbox)
+{
+	struct kn_inbox_node node;
+
+	cr_assert_eq(push_batch(&batch), KN_INBOX_PUSHED);
+	cr_assert(kn_inbox_extend(&inbox, &batch, 1));
+	cr_assert(kn_inbox_extend(&inbox, &batch, 2));
+	cr_assert_not(kn_inbox_extend(&inbox, &batch, 2), "it has three");
+	cr_assert_eq(kn_inbox_push(&inbox, &node), KN_INBOX_PUSHED);
+	cr_assert_not(kn_inbox_extend(&inbox, &batch, 3));
+	cr_assert_eq(push_batch(&other_batch), KN_INBOX_PUSHED);
+	cr_assert_not(kn_inbox_extend(&inbox, &batch, 3));
+	cr_assert_eq(counts_of(kn_inbox_take_newest(&inbox)), 103);
+	cr_assert_not(kn_inbox_extend(&inbox, &other_batch, 1), "it is taken");
+	cr_assert_not(kn_inbox_pending(&inbox));
+}
+
+Test(inbox, a_batch_has_so_many_posts_at_most, .init = make_inbox)
+{
+	struct kn_inbox_node *node;
+	uintptr_t list;
+	unsigned count;
+
+	cr_assert_eq(push_batch(&batch), KN_INBOX_PUSHED);
+	for (unsigned i = 1; i < KN_INBOX_BATCH_MAX; i++)
+		cr_assert(kn_inbox_extend(&inbox, &batch, i));
+	list = kn_inbox_take_newest(&inbox);
+	node = kn_inbox_next(&list, &count);
+	cr_assert_eq(node, &batch);
+	cr_assert_eq(count, KN_INBOX_BATCH_MAX);
+	cr_assert_null(kn_inbox_next(&list, &count));
+}
+
+Test(inbox, only_the_push_of_a_batch_wakes, .init = make_inbox)
+{
+	cr_assert(kn_inbox_sleep(&inbox));
+	cr_assert_not(kn_inbox_extend(&inbox, &batch, 1), "it was never pushed");
+	cr_assert_eq(push_batch(&batch), KN_INBOX_WAKE);
+	cr_assert(kn_inbox_extend(&inbox, &batch, 1));
+	cr_assert(kn_inbox_awake(&inbox));
+	cr_assert_not(kn_inbox_sleep(&inbox));
+	cr_assert_eq(counts_of(kn_inbox_close_newest(&inbox)), 2);
+	cr_assert_not(kn_inbox_extend(&inbox, &batch, 2), "it is closed");
+	cr_assert_eq(push_batch(&batch), KN_INBOX_CLOSED);
+}
+
 Test(inbox, close_returns_what_came_before_and_refuses_what_comes_after, .init = make_inbox)
 {
 	struct kn_inbox_node *untouched = &posts[9].node;

@@ -27,7 +27,11 @@ static void expect_no_flaw(const struct protocol *protocol)
 		cr_expect_not(result.too_large);
 		cr_expect_geq(result.states, sizes[i].states_least, "%u states", result.states);
 		if (sizes[i].producers > 1)
-			cr_expect_eq(result.sights, SAW_ALL, "saw %#x", result.sights);
+			cr_expect_eq(result.sights & SAW_ALL, SAW_ALL, "saw %#x", result.sights);
+		if (protocol->extends && sizes[i].pushes > 1) {
+			cr_expect(result.sights & SAW_EXTENDED);
+			cr_expect(result.sights & SAW_NOT_EXTENDED);
+		}
 	}
 }
 
@@ -41,6 +45,13 @@ Test(inbox_model, no_interleaving_loses_a_wake_or_a_post)
 Test(inbox_model, no_interleaving_is_confused_by_nodes_that_come_back)
 {
 	static const struct protocol shipped = {.reuses = true};
+
+	expect_no_flaw(&shipped);
+}
+
+Test(inbox_model, no_interleaving_loses_what_was_added_to_a_batch)
+{
+	static const struct protocol shipped = {.extends = true};
 
 	expect_no_flaw(&shipped);
 }
@@ -106,6 +117,19 @@ static int push_that_links_too_late(int stage)
 	model_pushing()->next = NULL;
 	atomic_store(&model_inbox.word, (uintptr_t)model_pushing());
 	return -1;
+}
+
+/* kn_inbox_extend() with a look and a store instead of an exchange. */
+static int extend_in_two_steps(int stage)
+{
+	struct kn_inbox_node *batch = model_batch(), *node = model_pushing();
+
+	if (!batch || stage > 1)
+		return (int)kn_inbox_push_word(&model_inbox, node, kn_inbox_batch(node, 1));
+	if (stage == 0)
+		return atomic_load(&model_inbox.word) == kn_inbox_batch(batch, 1) ? -1 : -2;
+	atomic_store(&model_inbox.word, kn_inbox_batch(batch, 2));
+	return KN_INBOX_PUSHED;
 }
 
 /* To go with a push that leaves the flag beside a node, which the library's never meets. */
@@ -198,6 +222,8 @@ MISTAKE(a_push_that_trusts_its_first_look, LOST_WAKE | NOT_COLLECTED,
 MISTAKE(a_push_that_stores_without_comparing, NOT_ONCE | LOST_WAKE,
         .push = push_that_stores_without_comparing)
 MISTAKE(a_push_that_links_too_late, NOT_ONCE, .push = push_that_links_too_late)
+MISTAKE(an_extension_in_two_steps, NOT_ONCE | OPEN_AGAIN, .push = extend_in_two_steps,
+        .extends = true)
 MISTAKE(a_sleep_that_looks_first_and_announces_then, LOST_WAKE, .sleep = sleep_in_two_steps)
 MISTAKE(a_sleep_that_is_not_announced, LOST_WAKE, .sleep = sleep_without_saying_so,
         .awake = awake_that_never_asks)

@@ -144,6 +144,8 @@ static void run_posts(struct knit_loop *loop)
 
 void kn_posts_close(struct knit_loop *loop)
 {
+	/* A callback that ended its thread left this behind. */
+	loop->in_batch = false;
 	run_posts(loop);
 	(void)put_in_line(loop, kn_inbox_close_newest(&loop->inbox));
 	run_posts(loop);

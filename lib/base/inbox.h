@@ -41,8 +41,9 @@ struct kn_inbox {
 
 #define KN_INBOX_SLEEPING ((uintptr_t)1)
 #define KN_INBOX_SHUT     ((uintptr_t)2) /* CLOSED, which the results below have taken */
-#define KN_INBOX_BATCH    ((uintptr_t)4) /* the node is a batch, and the bits above tell of how many \
-	                                  */
+#define KN_INBOX_BATCH                                                             \
+	((uintptr_t)4) /* the node is a batch, and the bits above tell of how many \
+	                */
 
 /* A batch's alignment leaves bits for the number of its posts, less one. */
 #define KN_INBOX_COUNT_SHIFT 3

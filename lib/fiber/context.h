@@ -13,8 +13,10 @@
 
 typedef void kn_fiber_entry(void *arg);
 
-/* What a context runs: must not return. */
+/* What a context runs: must not return. If it does, kn_context_returned() ends the process. */
 typedef void kn_context_main(kn_fiber_entry *entry, void *arg);
+
+__attribute__((noreturn)) void kn_context_returned(void);
 
 /* The caller's floating-point control words, as a context begins with them. */
 uint64_t kn_context_control(void);
@@ -61,6 +63,19 @@ void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, 
 
 /* Suspends the running context, stores it in *@save and resumes @to. */
 void kn_context_switch(void **save, void *to);
+
+/* Resumes @to; the running context never runs again. */
+#if KN_CONTEXT_X86_64
+__attribute__((noreturn)) void kn_context_leave(void *to);
+#else
+__attribute__((noreturn)) static inline void kn_context_leave(void *to)
+{
+	void *lost;
+
+	kn_context_switch(&lost, to);
+	__builtin_unreachable();
+}
+#endif
 
 /* Calls @function(@arg) on the caller's stack, in a frame from which a backtrace goes on into the
  * frames of the suspended context @to, where its return address is kn_context_inspected. Does not

@@ -30,6 +30,7 @@ KN_NO_SANITIZE static void start_main(unsigned high, unsigned low)
 	struct start *start = (struct start *)(uintptr_t)((uint64_t)high << 32 | low);
 
 	start->main(start->entry, start->arg);
+	kn_context_returned();
 }
 
 void *kn_context_make(void *high, kn_context_main *main, kn_fiber_entry *entry, void *arg,

@@ -79,7 +79,7 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 static __thread struct kn_fiber *started, *ended, *next;
 #endif
 
-KN_NORETURN HALF_AND_HALF void kn_fiber_main(kn_fiber_entry *entry, void *arg)
+HALF_AND_HALF void kn_fiber_main(kn_fiber_entry *entry, void *arg)
 {
 #if KN_ASAN
 	asan_arrive(NULL);
@@ -98,6 +98,10 @@ KN_NORETURN HALF_AND_HALF void kn_fiber_main(kn_fiber_entry *entry, void *arg)
 		memset(kn_fiber_thread.exceptions, 0, sizeof(*kn_fiber_thread.exceptions));
 	*kn_fiber_thread.error = 0;
 	entry(arg);
+}
+
+void kn_context_returned(void)
+{
 	kn_panic("the entry of a fiber returned");
 }
 

@@ -159,8 +159,9 @@ kn_context_make:
 	.cfi_endproc
 	.size	kn_context_make, .-kn_context_make
 
-/* Where a context begins. The nop is there for unwinders: they look up the address
- * before the one that a frame goes on at, which must be of this function too. */
+/* Where a context begins. The nops are there for unwinders: they look up the address
+ * before the one that a frame goes on at, which must be of this function too. Why it calls
+ * by a jump: see switch_x86_64.S. */
 	.globl	kn_context_start
 	.hidden	kn_context_start
 	.type	kn_context_start, %function
@@ -174,8 +175,12 @@ kn_context_start:
 	.cfi_adjust_cfa_offset FRAME
 	mov	x0, x20
 	mov	x1, x21
-	blr	x19
-	brk	#1
+	adr	x30, .Lreturned
+	mov	x16, x19		/* from there, a jump may go to a landing for calls */
+	br	x16
+	nop
+.Lreturned:
+	bl	kn_context_returned
 	.cfi_endproc
 	.size	kn_context_start, .-kn_context_start
 

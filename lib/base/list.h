@@ -49,11 +49,18 @@ static inline void kn_list_add_head(struct kn_list *head, struct kn_list *node)
 	kn_list_insert(node, head, head->next);
 }
 
-/* Takes @node out of the list it is in, if any. */
-static inline void kn_list_del(struct kn_list *node)
+/* Takes @node out of the list it is in, and leaves it as it is: for one that is linked anew, or
+ * freed, before anybody asks where it is. */
+static inline void kn_list_unlink(struct kn_list *node)
 {
 	node->prev->next = node->next;
 	node->next->prev = node->prev;
+}
+
+/* Takes @node out of the list it is in, if any. */
+static inline void kn_list_del(struct kn_list *node)
+{
+	kn_list_unlink(node);
 	kn_list_init(node);
 }
 

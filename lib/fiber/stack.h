@@ -35,6 +35,7 @@ struct kn_stack {
 	uint8_t guard : 2; /* enum kn_guard: what protects this one; 0 before its first use */
 	bool out : 1;      /* handed out */
 	bool painted : 1;  /* was filled with the pattern when it was handed out */
+	bool plain : 1;    /* of the default size; nothing is to be done when it comes and goes */
 #if KN_TSAN
 	void *tsan_fiber; /* owned: ThreadSanitizer's view of what runs here; kept for reuse */
 #endif
@@ -58,6 +59,31 @@ KN_NODISCARD struct kn_stack *kn_stack_get(struct kn_stack_pool *pool, size_t si
 
 /* Gives it back. Panics with the text of an overflow report if its canary is gone. */
 void kn_stack_put(struct kn_stack_pool *pool, struct kn_stack *stack);
+
+/* The same for those who come often. The last plain stack that was put back is kept at hand, as if
+ * it were still out; it is the first member of a pool. */
+KN_NODISCARD static inline struct kn_stack *kn_stack_get_quickly(struct kn_stack_pool *pool,
+                                                                 size_t size)
+{
+	struct kn_stack **at_hand = (struct kn_stack **)pool, *stack = *at_hand;
+
+	if (kn_unlikely(!stack) || kn_unlikely(size))
+		return kn_stack_get(pool, size);
+	*at_hand = NULL;
+	return stack;
+}
+
+static inline void kn_stack_put_quickly(struct kn_stack_pool *pool, struct kn_stack *stack)
+{
+	struct kn_stack **at_hand = (struct kn_stack **)pool;
+
+	if (kn_unlikely(*at_hand != NULL) || kn_unlikely(!stack->plain)) {
+		kn_stack_put(pool, stack);
+		return;
+	}
+	stack->touched = 0;
+	*at_hand = stack;
+}
 
 /* Returns to the kernel some of the memory of stacks that a burst needed and that have
  * not been used since. To be called when the loop has nothing to do; cheap when there is

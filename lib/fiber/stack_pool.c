@@ -55,6 +55,7 @@ struct size_class {
 };
 
 struct kn_stack_pool {
+	struct kn_stack *at_hand; /* free, but counted as out; the first member: see stack.h */
 	struct size_class classes[CLASSES];
 	uint32_t classes_used; /* a bit for each class that has stacks */
 	unsigned default_class;
@@ -137,7 +138,20 @@ static struct kn_stack *make_stack(struct kn_stack_pool *pool, unsigned number)
 	class->made++;
 	pool->stats.stacks++;
 	pool->stats.unguarded += stack->guard == KN_GUARD_CANARY;
+	stack->plain = number == pool->default_class && stack->guard != KN_GUARD_CANARY &&
+	               !pool->watched && !pool->paint;
 	return stack;
+}
+
+/* What is at hand goes where it belongs. */
+static void put_away(struct kn_stack_pool *pool)
+{
+	struct kn_stack *stack = pool->at_hand;
+
+	if (!stack)
+		return;
+	pool->at_hand = NULL;
+	kn_stack_put(pool, stack);
 }
 
 /* ---- the pool ------------------------------------------------------------------- */
@@ -165,6 +179,7 @@ void kn_stack_pool_free(struct kn_stack_pool *pool)
 
 	if (!pool)
 		return;
+	put_away(pool);
 	for (slab = pool->slabs; slab; slab = next) {
 		next = slab->next;
 		kn_stack_slab_free(slab);
@@ -231,6 +246,7 @@ void kn_stack_put(struct kn_stack_pool *pool, struct kn_stack *stack)
 void kn_stack_pool_stats(const struct kn_stack_pool *pool, struct kn_stack_stats *ret)
 {
 	*ret = pool->stats;
+	ret->out -= pool->at_hand != NULL;
 }
 
 /* ---- giving back ---------------------------------------------------------------- */
@@ -296,6 +312,8 @@ bool kn_stack_pool_trim(struct kn_stack_pool *pool, bool all)
 {
 	size_t budget = TRIM_MAX;
 	bool more = false;
+
+	put_away(pool);
 
 	for (uint32_t left = pool->classes_used; left; left &= left - 1) {
 		struct size_class *class = &pool->classes[__builtin_ctz(left)];

@@ -13,19 +13,15 @@
 void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message)
 {
 	if (kn_unlikely(kn_future_is_done(&task->future))) {
-		/* Given up by a loop that was closed: it must never run again. */
 		kn_message_unref(message);
 		return;
 	}
-	task->wait = NULL;
-	task->wake_outcome = outcome;
 	/* It does not run, so nobody asks about its last failure any more. */
 	if (kn_unlikely(knit_is_error(outcome))) {
 		kn_message_unref(task->current.record);
 		task->current.record = message;
 	}
-	task->place.ready.run = kn_task_step;
-	kn_loop_ready(task->future.loop, &task->place.ready);
+	kn_task_wake_with(task, outcome);
 }
 
 static inline intptr_t park(struct kn_task *task, struct kn_wait *wait)
@@ -88,14 +84,14 @@ int kn_task_refuse(struct kn_task *task)
 
 /* ---- for a future -------------------------------------------------------------------- */
 
-static void awaited_is_done(struct kn_waiter *waiter, knit_future *future)
+void kn_task_awaited_is_done(struct kn_waiter *waiter, knit_future *future)
 {
 	struct kn_task *task = kn_container_of(waiter, struct kn_task, place.waiter);
 
 	if (kn_unlikely(future->state == KN_CANCELLED))
 		kn_task_wake(task, -KNIT_ECANCELLED, kn_message_ref(future->message));
 	else
-		kn_task_wake(task, 0, NULL);
+		kn_task_wake_with(task, 0);
 }
 
 /* Only at the start of a wait: knit_task_cancel() follows what the task awaits by itself. */
@@ -110,7 +106,7 @@ struct kn_wait kn_awaiting = {.cancel = await_cancel, .aside = true};
 /* 0 once @future is done, or why the outcome is not for the caller. */
 int kn_task_await(struct kn_task *task, knit_future *future)
 {
-	task->place.waiter.notify = awaited_is_done;
+	task->place.waiter.notify = kn_task_awaited_is_done;
 	kn_list_add_tail(&future->waiters, &task->place.waiter.link);
 	task->place.awaited = future;
 	return (int)suspend(task, &kn_awaiting);
@@ -147,7 +143,7 @@ intptr_t knit_await(knit_future *future)
 /* The timer is a callback of its own, as in asyncio: the sleeper goes on one pass later. */
 static void sleep_over(struct kn_ready *ready)
 {
-	kn_task_wake(kn_container_of(ready, struct kn_task, place.sleep.ready), 0, NULL);
+	kn_task_wake_with(kn_container_of(ready, struct kn_task, place.sleep.ready), 0);
 }
 
 static bool sleep_cancel(struct kn_wait *wait, struct kn_task *task, struct kn_message *message)

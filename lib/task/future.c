@@ -20,30 +20,15 @@ struct done_callback {
 
 /* ---- completion ---------------------------------------------------------------------- */
 
-static inline void complete(knit_future *future, enum kn_state state, intptr_t outcome,
-                            struct kn_message *message)
-{
-	future->outcome = outcome;
-	future->message = message;
-	future->state = (uint8_t)state;
-	while (!kn_list_empty(&future->waiters)) {
-		struct kn_waiter *waiter = kn_list_entry(future->waiters.next, struct kn_waiter,
-		                                         link);
-
-		kn_list_del(&waiter->link);
-		waiter->notify(waiter, future);
-	}
-}
-
 void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message *message)
 {
-	complete(future, outcome == -KNIT_ECANCELLED ? KN_CANCELLED : KN_FINISHED, outcome,
-	         message);
+	kn_future_settle(future, outcome == -KNIT_ECANCELLED ? KN_CANCELLED : KN_FINISHED, outcome,
+	                 message);
 }
 
 void kn_future_finish(knit_future *future, intptr_t outcome, struct kn_message *message)
 {
-	complete(future, KN_FINISHED, outcome, message);
+	kn_future_settle(future, KN_FINISHED, outcome, message);
 }
 
 /* May the caller complete @future? */

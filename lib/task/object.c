@@ -50,10 +50,8 @@ static bool describe_ready(struct kn_ready *ready, struct kn_subject *subject)
 	return kn_task_describe(ready, subject) || kn_done_callback_describe(ready, subject);
 }
 
-void kn_tasks_attach(struct knit_loop *loop)
+void kn_tasks_attach_now(struct knit_loop *loop)
 {
-	if (kn_likely(loop->unwind != NULL))
-		return;
 	kn_slab_init(&loop->futures, sizeof(struct knit_future), &kn_freed_loop, QUARANTINE);
 	kn_slab_init(&loop->tasks, sizeof(struct kn_task), &kn_freed_loop, QUARANTINE);
 	kn_task_name_overflows();
@@ -67,47 +65,9 @@ void kn_tasks_attach(struct knit_loop *loop)
 	loop->describe_ready = describe_ready;
 }
 
-/* The first object of a loop keeps the loop in memory, for all of them. */
-static inline void *object_new(struct knit_loop *loop, struct kn_slab *slab, uint32_t *ret_index)
-{
-	void *object;
-
-	kn_tasks_attach(loop);
-	object = kn_slab_alloc(slab, ret_index);
-	if (kn_likely(object != NULL) && kn_unlikely(loop->tasks.live + loop->futures.live == 1))
-		kn_loop_hold(loop);
-	return object;
-}
-
-static inline void object_free(struct knit_loop *loop, struct kn_slab *slab, void *object,
-                               uint32_t index)
-{
-	kn_slab_free(slab, object, index);
-	if (kn_unlikely(loop->tasks.live + loop->futures.live == 0))
-		kn_loop_let_go(loop);
-}
-
-static inline void future_init(knit_future *future, struct knit_loop *loop, uint32_t index)
-{
-	future->loop = loop;
-	future->refs = 1;
-	future->index = index;
-	future->state = KN_PENDING;
-	future->is_task = false;
-	future->retrieved = false;
-	future->quiet = false;
-	future->marked = false;
-	future->is_derived = false;
-	future->outcome = 0;
-	future->message = NULL;
-	future->origin = NULL;
-	kn_list_init(&future->waiters);
-	future->result_free = NULL;
-}
-
 void kn_future_init_derived(knit_future *future, struct knit_loop *loop, struct kn_derived *derived)
 {
-	future_init(future, loop, 0);
+	kn_future_init(future, loop, 0);
 	future->is_derived = true;
 	future->derived = derived;
 }
@@ -118,41 +78,13 @@ knit_future *kn_future_new(struct knit_loop *loop)
 	knit_future *future;
 
 	kn_tasks_attach(loop);
-	future = object_new(loop, &loop->futures, &index);
+	future = kn_slab_alloc(&loop->futures, &index);
 	if (kn_unlikely(!future))
 		return NULL;
-	future_init(future, loop, index);
+	kn_objects_added(loop);
+	kn_future_init(future, loop, index);
 	future->origin = kn_origin_note(loop);
 	return future;
-}
-
-struct kn_task *kn_task_alloc(struct knit_loop *loop)
-{
-	uint32_t index;
-	struct kn_task *task;
-
-	kn_tasks_attach(loop);
-	task = object_new(loop, &loop->tasks, &index);
-	if (kn_unlikely(!task))
-		return NULL;
-	/* Field by field: most of what is not named here is written before it is read. */
-	future_init(&task->future, loop, index);
-	task->future.origin = kn_origin_note(loop);
-	task->future.is_task = true;
-	task->fiber.stack = NULL;
-	task->wait = NULL;
-	task->immediate = task->immediate_pass = 0; /* none so far, in whichever pass */
-	task->wake_outcome = 0;
-	task->must_cancel = task->interrupted = task->started = task->returned = false;
-	task->refused = 0;
-	task->eager = task->taken = task->overdue = task->untold = false;
-	task->cancelling = task->requests = task->held = task->deliveries = 0;
-	task->scope = NULL;
-	task->group = NULL;
-	task->cancel_message = NULL;
-	task->current.record = NULL;
-	task->current.vars = NULL;
-	return task;
 }
 
 void kn_future_report(knit_future *future, const char *message)
@@ -212,47 +144,66 @@ void kn_tasks_close(struct knit_loop *loop)
 	}
 }
 
-static inline void object_destroy(knit_future *future)
+static inline void future_free(knit_future *future)
 {
 	struct knit_loop *loop = future->loop;
 
 	kn_message_unref(future->message);
 	kn_origin_unref(future->origin);
-	if (!future->is_task) {
-		if (kn_unlikely(future->is_derived))
-			future->derived->drop(future->derived, future);
-		object_free(loop, &loop->futures, future, future->index);
-		return;
-	}
-	struct kn_task *task = kn_task_of(future);
-	struct kn_vars *vars = task->current.vars;
+	if (kn_unlikely(future->is_derived))
+		future->derived->drop(future->derived, future);
+	kn_slab_free(&loop->futures, future, future->index);
+	kn_objects_removed(loop);
+}
 
-	kn_list_del(&task->link);
+/* What few tasks have. */
+static KN_COLD void task_free_extras(struct kn_task *task)
+{
+	kn_message_unref(task->future.message);
 	kn_message_unref(task->current.record);
 	kn_message_unref(task->cancel_message);
+	kn_origin_unref(task->future.origin);
 	kn_task_free_name(task);
-	object_free(loop, &loop->tasks, task, future->index);
+}
+
+static inline void task_free(struct kn_task *task)
+{
+	struct knit_loop *loop = task->future.loop;
+	struct kn_vars *vars = task->current.vars;
+
+	if (kn_unlikely(!kn_list_empty(&task->link))) /* among the failed */
+		kn_list_del(&task->link);
+	if (kn_unlikely((uintptr_t)task->future.message | (uintptr_t)task->current.record |
+	                (uintptr_t)task->cancel_message | (uintptr_t)task->future.origin |
+	                (~task->name & 1)))
+		task_free_extras(task);
+	kn_slab_free(&loop->tasks, task, task->future.index);
+	kn_objects_removed(loop);
 	kn_vars_release(vars);
 }
 
-void kn_future_release(knit_future *future)
+void kn_future_end(knit_future *future)
 {
-	if (kn_likely(future->refs > 1)) {
-		future->refs--;
-		return;
-	}
 	if (kn_unlikely(future->refs == 0))
 		kn_panic("a reference to a task or future was dropped once too often");
 	if (kn_unlikely(future->is_task && !kn_future_is_done(future)))
 		kn_panic("a reference to the task '%s' was dropped once too often: what is left "
 		         "is the loop's own, and the task is not done",
 		         knit_task_get_name(future));
-	discard_outcome(future);
-	if (kn_unlikely(--future->refs > 0))
-		return; /* the exception handler kept it */
+	if (kn_unlikely(!future->retrieved)) {
+		discard_outcome(future);
+		if (future->refs > 1) {
+			future->refs--; /* the exception handler kept it */
+			return;
+		}
+	}
+	future->refs = 0;
 	if (kn_unlikely(!kn_list_empty(&future->waiters)))
 		kn_done_callbacks_free(future);
-	object_destroy(future);
+	if (future->is_task)
+		task_free(kn_task_of(future));
+	else
+		future_free(future);
 }
 
 knit_future *knit_future_ref(knit_future *future)

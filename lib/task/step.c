@@ -72,7 +72,7 @@ static inline struct kn_fiber *way_back(const struct kn_task *task)
 static void task_main(void *arg);
 
 /* False: the task cannot start: a request to cancel it came first, or there is no stack. */
-static bool prepare(struct kn_task *task)
+static inline bool prepare(struct kn_task *task)
 {
 	struct knit_loop *loop = task->future.loop;
 	struct kn_stack *stack;
@@ -84,7 +84,7 @@ static bool prepare(struct kn_task *task)
 		/* Painting would begin with the frames of the task that ends. */
 		loop->exits_in_place = kn_fiber_exits_in_place() && !loop->paint;
 	}
-	stack = loop->stacks ? kn_stack_get(loop->stacks, task->stack_size) : NULL;
+	stack = loop->stacks ? kn_stack_get_quickly(loop->stacks, task->stack_size) : NULL;
 	if (kn_unlikely(!stack))
 		return false;
 	task->started = true;
@@ -102,7 +102,7 @@ static void end(struct kn_task *task)
 			kn_panic("the coroutine of the task '%s' returned inside a timeout, cancel "
 			         "scope or task group; leave it on every path",
 			         knit_task_get_name(&task->future));
-		kn_stack_put(loop->stacks, task->fiber.stack);
+		kn_stack_put_quickly(loop->stacks, task->fiber.stack);
 		task->fiber.stack = NULL;
 		kn_task_finish(task, task->wake_outcome);
 	} else {
@@ -207,7 +207,7 @@ static inline struct kn_task *take_next(struct knit_loop *loop)
 	if (kn_unlikely(!task->started) && !prepare(task))
 		return NULL; /* the loop ends it */
 	kn_task_need_stack(task);
-	kn_list_del(&ready->link);
+	kn_list_unlink(&ready->link);
 	return task;
 }
 
@@ -263,8 +263,11 @@ KN_NORETURN static void end_in_place(struct kn_task *task)
 	kn_self.task = NULL;
 	kn_self.message = NULL;
 	task->fiber.stack = NULL;
-	kn_task_finish(task, task->wake_outcome);
-	kn_stack_put(loop->stacks, stack);
+	/* As kn_task_finish(), of which nothing else is left. */
+	kn_list_del(&task->link);
+	kn_future_settle(&task->future, KN_FINISHED, task->wake_outcome, NULL);
+	kn_future_release(&task->future);
+	kn_stack_put_quickly(loop->stacks, stack);
 	task = take_next(loop);
 	if (task) {
 		set_running(task);

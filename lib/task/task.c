@@ -89,32 +89,37 @@ static int starts_eagerly(const struct knit_loop *loop, const knit_task_options 
 	return options->eager_start == 0 && loop->eager && runs;
 }
 
-/* What @options ask for beside the task itself. 0, or a negative code, and nothing to be undone. */
+/* What few tasks are created with. */
 struct extras {
 	struct kn_vars *vars;
 	char *name;
-	int eager;
+	bool eager;
 };
 
-static inline int take_extras(struct extras *ret, const struct knit_loop *loop,
-                              const knit_task_options *options)
+static inline bool has_extras(const struct knit_loop *loop, const knit_task_options *options)
 {
-	int r;
+	return (uintptr_t)options->name | (uintptr_t)options->context |
+	       (unsigned)options->eager_start | options->stack_private | loop->eager |
+	       loop->in_factory;
+}
 
-	*ret = (struct extras){.eager = 0};
-	if (kn_unlikely(options->eager_start || loop->eager)) {
-		ret->eager = starts_eagerly(loop, options);
-		if (ret->eager < 0)
-			return ret->eager;
-	}
-	if (kn_likely(!options->context)) {
-		ret->vars = kn_vars_capture();
-	} else {
+/* 0, or a negative code, and nothing to be undone. */
+static KN_COLD int take_extras(struct extras *ret, const struct knit_loop *loop,
+                               const knit_task_options *options)
+{
+	int r = starts_eagerly(loop, options);
+
+	if (r < 0)
+		return r;
+	ret->eager = r;
+	if (options->context) {
 		r = kn_vars_take(options->context, &ret->vars);
 		if (r < 0)
 			return r;
+	} else {
+		ret->vars = kn_vars_capture();
 	}
-	if (kn_unlikely(options->name != NULL)) {
+	if (options->name) {
 		ret->name = kn_strdup(options->name);
 		if (!ret->name) {
 			kn_vars_release(ret->vars);
@@ -124,67 +129,114 @@ static inline int take_extras(struct extras *ret, const struct knit_loop *loop,
 	return 0;
 }
 
-/* Without asking the factory. */
+/* Field by field, in their order: most of what is not named here is written before it is read. */
+static inline void init(struct kn_task *task, struct knit_loop *loop, uint32_t index,
+                        knit_coro *coro, const knit_task_options *options)
+{
+	kn_future_init(&task->future, loop, index);
+	task->future.is_task = true;
+	task->future.result_free = options->result_free;
+	task->future.origin = kn_origin_note(loop);
+	task->place.ready.run = kn_task_step;
+	task->stack_size = options->stack_size;
+	task->fiber.stack = NULL;
+	task->wait = NULL;
+	task->wake_outcome = 0;
+	task->flags = 0;
+	task->taken = true;
+	task->cancelling = task->requests = task->held = task->deliveries = 0;
+	task->scope = NULL;
+	task->group = NULL;
+	task->cancel_message = NULL;
+	task->current.record = NULL;
+	task->coro = coro;
+	task->arg = options->arg;
+	task->arg_free = options->arg_free;
+}
+
+/* Without asking the factory, on a loop of the calling thread. */
 static inline struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
                                    const knit_task_options *options, unsigned references,
                                    int *error)
 {
+	struct extras extras = {.name = NULL};
+	bool has = has_extras(loop, options);
 	struct kn_task *task;
-	struct extras extras;
+	uint32_t index;
 
-	*error = kn_likely(coro != NULL) ? kn_loop_usable(loop) : -EINVAL;
-	if (kn_likely(*error == 0))
-		*error = take_extras(&extras, loop, options);
-	if (kn_unlikely(*error < 0))
+	if (kn_unlikely(!coro) || kn_unlikely(loop->phase != KN_OPEN)) {
+		*error = coro ? -KNIT_ECLOSED : -EINVAL;
 		return NULL;
-	task = kn_task_alloc(loop);
+	}
+	if (kn_unlikely(has)) {
+		*error = take_extras(&extras, loop, options);
+		if (*error < 0)
+			return NULL;
+	} else {
+		extras.vars = kn_vars_capture();
+	}
+	kn_tasks_attach(loop);
+	task = kn_slab_alloc(&loop->tasks, &index);
 	if (kn_unlikely(!task)) {
 		kn_vars_release(extras.vars);
 		kn_free(extras.name);
 		*error = -ENOMEM;
 		return NULL;
 	}
-	task->current.vars = extras.vars;
-	task->eager = extras.eager;
-	task->taken = !loop->in_factory;
+	kn_objects_added(loop);
+	init(task, loop, index, coro, options);
 	task->future.refs = 1 + references;
-	task->future.result_free = options->result_free;
-	task->place.ready.run = kn_task_step;
-	task->coro = coro;
-	task->arg = options->arg;
-	task->arg_free = options->arg_free;
-	task->stack_size = options->stack_size;
-	task->stack_private = options->stack_private != 0;
-	task->name = extras.name ? (uintptr_t)extras.name : next_number(loop) << 1 | 1;
+	task->current.vars = extras.vars;
+	task->name = kn_unlikely(extras.name != NULL) ? (uintptr_t)extras.name
+	                                              : next_number(loop) << 1 | 1;
+	if (kn_unlikely(has)) {
+		task->eager = extras.eager;
+		task->taken = !loop->in_factory;
+		task->stack_private = options->stack_private != 0;
+	}
 	kn_list_add_tail(&loop->all_tasks, &task->link);
 	kn_loop_ready(loop, &task->place.ready);
 	return task;
 }
 
-struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
-                               const knit_task_options *options, unsigned references, int *error)
+static inline struct kn_task *create(struct knit_loop *loop, knit_coro *coro,
+                                     const knit_task_options *options, unsigned references,
+                                     int *error)
 {
-	*error = kn_loop_check(loop);
-	if (kn_unlikely(*error < 0))
+	if (kn_unlikely(kn_loop_check(loop) < 0)) {
+		*error = -KNIT_EWRONGTHREAD;
 		return NULL;
+	}
 	if (kn_unlikely(loop->task_factory != NULL) && !loop->in_factory && coro)
 		return kn_task_from_factory(loop, coro, options, references, error);
 	return make(loop, coro, options, references, error);
 }
 
-static inline struct kn_task *create(knit_loop *loop, knit_coro *coro,
-                                     const knit_task_options *given, unsigned references,
-                                     int *error)
+struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
+                               const knit_task_options *options, unsigned references, int *error)
+{
+	return create(loop, coro, options, references, error);
+}
+
+static inline struct kn_task *create_with(struct knit_loop *loop, knit_coro *coro,
+                                          const knit_task_options *given, unsigned references,
+                                          int *error)
 {
 	const knit_task_options *options;
+	struct kn_task *task;
 	knit_task_options room;
 
 	options = kn_options_read(&room, sizeof(room), given, error);
 	if (kn_unlikely(!options))
 		return NULL;
-	*error = -KNIT_ENOLOOP;
-	return kn_likely(loop != NULL) ? kn_task_create(loop, coro, options, references, error)
-	                               : NULL;
+	if (kn_unlikely(!loop)) {
+		*error = -KNIT_ENOLOOP;
+		return NULL;
+	}
+	task = create(loop, coro, options, references, error);
+	if (kn_likely(task != NULL))
+		kn_task_hurry(task);
+	return task;
 }
 
 knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_options *given)
@@ -198,6 +250,8 @@ knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_optio
 	loop = kn_loop_or_running(loop);
 	if (options && !loop)
 		error = -KNIT_ENOLOOP;
+	else if (options && kn_loop_check(loop) < 0)
+		error = coro ? -KNIT_EWRONGTHREAD : -EINVAL;
 	if (error == 0)
 		task = make(loop, coro, options, 1, &error);
 	if (!task) {
@@ -209,34 +263,36 @@ knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_optio
 	return &task->future;
 }
 
-knit_task *knit_loop_create_task_with(knit_loop *loop, knit_coro *coro,
-                                      const knit_task_options *options)
+/* Inline twice, for the two below are called most. */
+static inline knit_task *create_task_with(knit_loop *loop, knit_coro *coro,
+                                          const knit_task_options *options)
 {
 	int error;
-	struct kn_task *task = create(loop, coro, options, 1, &error);
+	struct kn_task *task = create_with(loop, coro, options, 1, &error);
 
-	if (kn_likely(task != NULL)) {
-		kn_task_hurry(task);
+	if (kn_likely(task != NULL))
 		return &task->future;
-	}
 	kn_self.create_error = -error;
 	return NULL;
 }
 
+knit_task *knit_loop_create_task_with(knit_loop *loop, knit_coro *coro,
+                                      const knit_task_options *options)
+{
+	return create_task_with(loop, coro, options);
+}
+
 knit_task *knit_create_task_with(knit_coro *coro, const knit_task_options *options)
 {
-	return knit_loop_create_task_with(kn_self.loop, coro, options);
+	return create_task_with(kn_self.loop, coro, options);
 }
 
 int knit_spawn_with(knit_coro *coro, const knit_task_options *options)
 {
-	struct kn_task *task;
 	int error;
 
-	task = create(kn_self.loop, coro, options, 0, &error);
-	if (kn_unlikely(!task))
+	if (kn_unlikely(!create_with(kn_self.loop, coro, options, 0, &error)))
 		return kn_fail(error);
-	kn_task_hurry(task);
 	return 0;
 }
 

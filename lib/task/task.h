@@ -94,18 +94,27 @@ struct kn_task {
 	};
 	struct kn_wait *wait;  /* borrowed from its frame; NULL: does not wait */
 	intptr_t wake_outcome; /* what the wait brought */
-	bool must_cancel;      /* deliver the requests at the next suspension */
-	bool interrupted;      /* every suspension is to fail: a level scope was cancelled */
-	bool started, returned;
-	uint8_t refused;        /* suspensions refused by a closing loop */
-	bool eager : 1;         /* kn_task_hurry() starts it */
-	bool taken : 1;         /* has gone to a creator: a factory may not return it again */
-	bool overdue : 1;       /* reported: it ignored its cancellation for the grace period */
-	bool stack_private : 1; /* nobody has pointers into its stack while it waits */
-	bool waits_long : 1;    /* a round of aside.c has seen it in this wait */
-	bool untold : 1;        /* debug mode has not reported the last delivery */
-	uint8_t immediate;      /* I/O that did not suspend: lib/io/cached.c */
-	uint8_t immediate_pass; /* in which pass; the low bits */
+	union {
+		struct {
+			bool must_cancel; /* deliver the requests at the next suspension */
+			bool interrupted; /* every suspension is to fail: a level scope was
+			                   * cancelled */
+			bool started, returned;
+			uint8_t refused;        /* suspensions refused by a closing loop */
+			bool eager : 1;         /* kn_task_hurry() starts it */
+			bool taken : 1;         /* has gone to a creator: a factory may not return
+			                         * it again */
+			bool overdue : 1;       /* reported: it ignored its cancellation for the
+			                         * grace period */
+			bool stack_private : 1; /* nobody has pointers into its stack while it
+			                         * waits */
+			bool waits_long : 1;    /* a round of aside.c has seen it in this wait */
+			bool untold : 1;        /* debug mode has not reported the last delivery */
+			uint8_t immediate;      /* I/O that did not suspend: lib/io/cached.c */
+			uint8_t immediate_pass; /* in which pass; the low bits */
+		};
+		uint64_t flags; /* all of them, to be cleared by one store */
+	};
 	unsigned cancelling;    /* requests to cancel, less those that were taken back */
 	unsigned requests;      /* of these, not delivered yet, nor held */
 	unsigned held;          /* of these, kept back by scopes with a shield */
@@ -148,11 +157,51 @@ static inline void kn_future_demand(const knit_future *future, const char *funct
 		kn_future_foreign(future, function);
 }
 
-/* A pending future / task with one reference, or NULL without memory. The first object of a
- * loop keeps it in memory, the last one no longer. */
+/* The first object of a loop keeps it in memory, the last one no longer. */
+static inline void kn_objects_added(struct knit_loop *loop)
+{
+	if (kn_unlikely(loop->tasks.live + loop->futures.live == 1))
+		kn_loop_hold(loop);
+}
+
+static inline void kn_objects_removed(struct knit_loop *loop)
+{
+	if (kn_unlikely(loop->tasks.live + loop->futures.live == 0))
+		kn_loop_let_go(loop);
+}
+
+/* A pending future with one reference, or NULL without memory. */
 KN_NODISCARD knit_future *kn_future_new(struct knit_loop *loop);
-KN_NODISCARD struct kn_task *kn_task_alloc(struct knit_loop *loop);
-void kn_future_release(knit_future *future); /* drops a reference, no checks */
+
+/* The last reference to @future is being dropped. */
+void kn_future_end(knit_future *future);
+
+/* Drops a reference, no checks. */
+static inline void kn_future_release(knit_future *future)
+{
+	if (kn_likely(future->refs > 1))
+		future->refs--;
+	else
+		kn_future_end(future);
+}
+
+static inline void kn_future_init(knit_future *future, struct knit_loop *loop, uint32_t index)
+{
+	future->loop = loop;
+	future->refs = 1;
+	future->index = index;
+	future->state = KN_PENDING;
+	future->is_task = false;
+	future->retrieved = false;
+	future->quiet = false;
+	future->marked = false;
+	future->is_derived = false;
+	future->outcome = 0;
+	future->message = NULL;
+	future->origin = NULL;
+	kn_list_init(&future->waiters);
+	future->result_free = NULL;
+}
 
 /* Makes the storage at @future a pending future that nobody may refer to but the task that awaits
  * it: for a call that waits for several, in its own frame. */
@@ -178,6 +227,10 @@ static inline bool kn_future_is_done(const knit_future *future)
 void kn_future_complete(knit_future *future, intptr_t outcome, struct kn_message *message);
 /* The same; -KNIT_ECANCELLED is a failure here, and does not make it a cancelled one. */
 void kn_future_finish(knit_future *future, intptr_t outcome, struct kn_message *message);
+
+/* Both of them. */
+static inline void kn_future_settle(knit_future *future, enum kn_state state, intptr_t outcome,
+                                    struct kn_message *message);
 
 /* The outcome of a done future; its message becomes the caller's record. */
 static inline intptr_t kn_future_retrieve(knit_future *future)
@@ -318,6 +371,41 @@ KN_NODISCARD int kn_task_await(struct kn_task *task, knit_future *future);
 /* Makes a waiting task ready. Consumes @message. */
 void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message);
 
+/* The same with a value. */
+static inline void kn_task_wake_with(struct kn_task *task, intptr_t value)
+{
+	if (kn_unlikely(kn_future_is_done(&task->future)))
+		return; /* given up by a loop that was closed: it must never run again */
+	task->wait = NULL;
+	task->wake_outcome = value;
+	task->place.ready.run = kn_task_step;
+	kn_loop_ready(task->future.loop, &task->place.ready);
+}
+
+/* Tells a task that awaits a future. */
+void kn_task_awaited_is_done(struct kn_waiter *waiter, knit_future *future);
+
+static inline void kn_future_settle(knit_future *future, enum kn_state state, intptr_t outcome,
+                                    struct kn_message *message)
+{
+	future->outcome = outcome;
+	future->message = message;
+	future->state = (uint8_t)state;
+	while (!kn_list_empty(&future->waiters)) {
+		struct kn_waiter *waiter = kn_list_entry(future->waiters.next, struct kn_waiter,
+		                                         link);
+
+		/* The usual case without the call. */
+		if (kn_likely(waiter->notify == kn_task_awaited_is_done && state != KN_CANCELLED)) {
+			kn_list_unlink(&waiter->link);
+			kn_task_wake_with(kn_container_of(waiter, struct kn_task, place.waiter), 0);
+		} else {
+			kn_list_del(&waiter->link);
+			waiter->notify(waiter, future);
+		}
+	}
+}
+
 /* Is a suspension that begins now to fail? */
 static inline bool kn_task_is_cancelled(const struct kn_task *task)
 {
@@ -340,8 +428,14 @@ static inline void kn_task_keep_cancel(struct kn_task *task)
 
 /* ---- the end of a loop --------------------------------------------------------------- */
 
-/* Sets the hooks that lib/loop calls. Cheap to repeat. */
-void kn_tasks_attach(struct knit_loop *loop);
+/* Sets the hooks that lib/loop calls, and makes the slabs, at the first object. */
+KN_COLD void kn_tasks_attach_now(struct knit_loop *loop);
+
+static inline void kn_tasks_attach(struct knit_loop *loop)
+{
+	if (kn_unlikely(!loop->unwind))
+		kn_tasks_attach_now(loop);
+}
 
 /* Cancels all tasks, each with a report; reports each as waiting for ever. */
 void kn_tasks_unwind(struct knit_loop *loop);

@@ -160,6 +160,7 @@ static int close_now(struct knit_loop *loop)
 	loop->exception_handler = NULL;
 	loop->exception_arg = NULL;
 	loop->task_factory = NULL;
+	loop->has_factory = false;
 	kn_self.loop = before.loop;
 	kn_self.task = before.task;
 	kn_self.message = before.message;

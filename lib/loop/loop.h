@@ -97,6 +97,17 @@ struct knit_loop {
 		};
 		uint64_t no_plain_pass;
 	};
+	/* The same for tasks that are created, suspend, or end. */
+	union {
+		struct {
+			unsigned indirect; /* not 0: who suspends asks where to: lib/task/step.c */
+			bool has_factory;
+			bool in_factory;   /* it runs: no suspending now */
+			bool eager;        /* tasks start when they are created */
+			bool ends_on_loop; /* tasks do not end on their own stacks */
+		};
+		uint64_t no_plain_task;
+	};
 	struct kn_loop_counters counters;
 	struct kn_wheel timers;
 	int64_t now; /* ns; valid if now_valid, or always with a virtual clock */
@@ -159,13 +170,9 @@ struct knit_loop {
 	void (*drop_ready)(struct kn_ready *ready);     /* frees a done-callback */
 	void (*close_tasks)(struct knit_loop *loop);    /* the last act of a close */
 
-	int64_t slow_callback;  /* ns; debug mode reports what takes as long */
-	unsigned indirect;      /* not 0: a task that suspends asks where to: lib/task/step.c */
-	struct kn_start *start; /* the innermost eager first step that runs; NULL: none */
-	bool exits_in_place;    /* a task that ends switches to the next: lib/task/step.c */
-	bool in_factory;        /* the task factory runs: no suspending now */
-	bool eager;             /* tasks start when they are created */
-	bool told_short_sleep;  /* debug mode has reported one */
+	int64_t slow_callback;           /* ns; debug mode reports what takes as long */
+	struct kn_start *start;          /* the innermost eager first step that runs; NULL: none */
+	bool told_short_sleep;           /* debug mode has reported one */
 	knit_task_factory *task_factory; /* NULL: none */
 	void *task_factory_arg;
 	/* The context variables of a task, NULL for a plain future. */
@@ -319,17 +326,6 @@ static inline void kn_loop_begin_pass(struct knit_loop *loop)
 {
 	loop->counters.passes++;
 	loop->now_valid = false;
-}
-
-/* The batch has run: begins such a pass, for a task that switches to the next without going through
- * the loop. */
-static inline bool kn_loop_next_pass(struct knit_loop *loop)
-{
-	if (!kn_loop_has_plain_pass(loop))
-		return false;
-	kn_loop_begin_pass(loop);
-	kn_list_move(&loop->batch, &loop->ready);
-	return true;
 }
 
 /* Is there anything outside that may still wake the loop? */

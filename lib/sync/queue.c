@@ -109,7 +109,7 @@ int knit_queue_destroy(knit_queue *object)
 	return 0;
 }
 
-/* ---- putting --------------------------------------------------------------------------- */
+/* ---- putting and getting ----------------------------------------------------------------- */
 
 static void pass_room_on(void *object)
 {
@@ -117,6 +117,14 @@ static void pass_room_on(void *object)
 
 	if (!is_full(queue))
 		(void)kn_waiters_wake(&queue->waiters[PUTTERS]);
+}
+
+static void pass_item_on(void *object)
+{
+	struct queue *queue = object;
+
+	if (queue->items.count)
+		(void)kn_waiters_wake(&queue->waiters[GETTERS]);
 }
 
 static int shut(void)
@@ -135,8 +143,17 @@ static inline int put(struct queue *queue, intptr_t item)
 	return 0;
 }
 
+/* There is an item. */
+static inline intptr_t get(struct queue *queue)
+{
+	intptr_t item = kn_items_pop(&queue->items);
+
+	(void)kn_waiters_wake(&queue->waiters[PUTTERS]);
+	return item;
+}
+
 /* Waits, with a line for each of the three reasons. */
-static int wait_in(struct queue *queue, int line, kn_hand_back *hand_back)
+static inline int wait_in(struct queue *queue, int line, kn_hand_back *hand_back)
 {
 	int r = 0;
 	struct kn_task *task = kn_task_current(&r);
@@ -144,6 +161,30 @@ static int wait_in(struct queue *queue, int line, kn_hand_back *hand_back)
 	if (kn_unlikely(!task))
 		return kn_fail(r);
 	return kn_waiters_wait(&queue->waiters[line], task, hand_back, queue);
+}
+
+/* Puts @item, or gets one, once that can be done. One function for both: producers and consumers
+ * wait in turn, and processors predict where a function returns to by who called last, so each
+ * function that only one of the two is in costs a wrong guess. To get here callers jump. */
+static KN_NOINLINE intptr_t wait_and(struct queue *queue, int line, intptr_t item)
+{
+	bool putting = line == PUTTERS;
+	int r;
+
+	do {
+		r = wait_in(queue, line, putting ? pass_room_on : pass_item_on);
+		if (r < 0)
+			return r;
+		if (queue->shut_down && (putting || !queue->items.count))
+			return shut();
+	} while (putting ? is_full(queue) : !queue->items.count);
+	if (!putting)
+		return get(queue);
+	r = put(queue, item);
+	/* It was woken for the room that it cannot use. */
+	if (kn_unlikely(r < 0))
+		pass_room_on(queue);
+	return r;
 }
 
 int knit_queue_put(knit_queue *object, intptr_t item)
@@ -157,18 +198,9 @@ int knit_queue_put(knit_queue *object, intptr_t item)
 		return kn_fail(-EINVAL);
 	if (kn_unlikely(!kn_self.task))
 		return kn_fail(-KNIT_ENOTASK);
-	while (!queue->shut_down && is_full(queue)) {
-		r = wait_in(queue, PUTTERS, pass_room_on);
-		if (r < 0)
-			return r;
-	}
 	if (queue->shut_down)
 		return shut();
-	r = put(queue, item);
-	/* Perhaps it was woken for the room that it cannot use. */
-	if (kn_unlikely(r < 0))
-		pass_room_on(queue);
-	return r;
+	return is_full(queue) ? (int)wait_and(queue, PUTTERS, item) : put(queue, item);
 }
 
 int knit_queue_put_nowait(knit_queue *object, intptr_t item)
@@ -185,25 +217,6 @@ int knit_queue_put_nowait(knit_queue *object, intptr_t item)
 	return is_full(queue) ? kn_fail(-KNIT_EQFULL) : put(queue, item);
 }
 
-/* ---- getting --------------------------------------------------------------------------- */
-
-static void pass_item_on(void *object)
-{
-	struct queue *queue = object;
-
-	if (queue->items.count)
-		(void)kn_waiters_wake(&queue->waiters[GETTERS]);
-}
-
-/* There is an item. */
-static inline intptr_t get(struct queue *queue)
-{
-	intptr_t item = kn_items_pop(&queue->items);
-
-	(void)kn_waiters_wake(&queue->waiters[PUTTERS]);
-	return item;
-}
-
 intptr_t knit_queue_get(knit_queue *object)
 {
 	struct queue *queue = queue_of(object);
@@ -213,12 +226,9 @@ intptr_t knit_queue_get(knit_queue *object)
 		return r;
 	if (kn_unlikely(!kn_self.task))
 		return kn_fail(-KNIT_ENOTASK);
-	while (queue->items.count == 0) {
-		r = queue->shut_down ? shut() : wait_in(queue, GETTERS, pass_item_on);
-		if (r < 0)
-			return r;
-	}
-	return get(queue);
+	if (queue->items.count)
+		return get(queue);
+	return queue->shut_down ? shut() : wait_and(queue, GETTERS, 0);
 }
 
 intptr_t knit_queue_get_nowait(knit_queue *object)

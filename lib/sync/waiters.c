@@ -44,7 +44,7 @@ int kn_waiters_wait(struct kn_waiters *waiters, struct kn_task *task, kn_hand_ba
 	int r;
 
 	stand_in_line(waiters, task);
-	r = (int)kn_task_suspend(task, &waiting);
+	r = (int)kn_task_suspend_here(task, &waiting);
 	if (kn_unlikely(!task->place.line.woken))
 		return r;
 	waiters->coming--;
@@ -67,10 +67,10 @@ bool kn_waiters_wake_first(struct kn_waiters *waiters)
 	if (!kn_waiters_in_line(waiters))
 		return false;
 	task = kn_list_entry(waiters->list.next, struct kn_task, place.line.ready.link);
-	kn_list_del(&task->place.line.ready.link);
+	kn_list_unlink(&task->place.line.ready.link);
 	task->place.line.woken = true;
 	waiters->coming++;
-	kn_task_wake(task, 0, NULL);
+	kn_task_wake_with(task, 0);
 	return true;
 }
 

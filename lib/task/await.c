@@ -24,18 +24,6 @@ void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *mes
 	kn_task_wake_with(task, outcome);
 }
 
-static inline intptr_t park(struct kn_task *task, struct kn_wait *wait)
-{
-	task->wait = wait;
-	task->waits_long = false;
-	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
-	if (kn_unlikely(kn_task_is_cancelled(task)) && wait &&
-	    wait->cancel(wait, task, task->cancel_message))
-		task->must_cancel = false;
-	kn_task_leave(task);
-	return task->wake_outcome;
-}
-
 int kn_task_take_cancel(struct kn_task *task)
 {
 	task->must_cancel = false;
@@ -45,29 +33,14 @@ int kn_task_take_cancel(struct kn_task *task)
 	return -KNIT_ECANCELLED;
 }
 
-/* Inline, as each return after a switch costs. */
-static inline intptr_t suspend(struct kn_task *task, struct kn_wait *wait)
-{
-	intptr_t outcome = park(task, wait);
-
-	if (kn_unlikely(task->must_cancel) && outcome != -KNIT_ECANCELLED)
-		return kn_task_take_cancel(task);
-	/* Cancelled already: a second request is delivered with the first, whose text it is. And
-	 * what went to the awaited task or future has been dealt with there. */
-	task->must_cancel = false;
-	if (kn_unlikely(task->requests))
-		kn_task_delivered(task);
-	return outcome;
-}
-
 intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
 {
-	return park(task, wait);
+	return kn_task_park_here(task, wait);
 }
 
 intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
 {
-	return suspend(task, wait);
+	return kn_task_suspend_here(task, wait);
 }
 
 /* A loop that is being closed refuses every suspension, so that tasks unwind. One that goes on
@@ -109,7 +82,7 @@ int kn_task_await(struct kn_task *task, knit_future *future)
 	task->place.waiter.notify = kn_task_awaited_is_done;
 	kn_list_add_tail(&future->waiters, &task->place.waiter.link);
 	task->place.awaited = future;
-	return (int)suspend(task, &kn_awaiting);
+	return (int)kn_task_suspend_here(task, &kn_awaiting);
 }
 
 intptr_t knit_await(knit_future *future)
@@ -212,5 +185,5 @@ int knit_sleep(int64_t delay)
 		return error;
 	task->wake_outcome = kn_unlikely(task->interrupted) ? -KNIT_ECANCELLED : 0;
 	kn_loop_ready(task->future.loop, &task->place.ready);
-	return (int)suspend(task, NULL);
+	return (int)kn_task_suspend_here(task, NULL);
 }

@@ -52,6 +52,7 @@ int knit_loop_set_task_factory(knit_loop *loop, knit_task_factory *factory, void
 	if (r < 0)
 		return r;
 	loop->task_factory = factory;
+	loop->has_factory = factory != NULL;
 	loop->task_factory_arg = arg;
 	return 0;
 }

@@ -82,7 +82,7 @@ static inline bool prepare(struct kn_task *task)
 	if (kn_unlikely(!loop->stacks)) {
 		loop->stacks = kn_stack_pool_new(loop->stack_size, loop->paint, KN_GUARD_BEST);
 		/* Painting would begin with the frames of the task that ends. */
-		loop->exits_in_place = kn_fiber_exits_in_place() && !loop->paint;
+		loop->ends_on_loop = !kn_fiber_exits_in_place() || loop->paint;
 	}
 	stack = loop->stacks ? kn_stack_get_quickly(loop->stacks, task->stack_size) : NULL;
 	if (kn_unlikely(!stack))
@@ -191,23 +191,41 @@ void kn_task_start(struct kn_task *task)
 
 /* ---- from one task to the next --------------------------------------------------------- */
 
-/* The task whose step is next in line, out of the line and with a stack; NULL if something else is
- * next. */
-static inline struct kn_task *take_next(struct knit_loop *loop)
+/* The task whose step @link is, with a stack; NULL if it is something else, or cannot start. */
+static inline struct kn_task *task_at(struct kn_list *link)
 {
-	struct kn_ready *ready;
-	struct kn_task *task;
+	struct kn_ready *ready = kn_list_entry(link, struct kn_ready, link);
+	struct kn_task *task = kn_container_of(ready, struct kn_task, place.ready);
 
-	if (kn_list_empty(&loop->batch) && !kn_loop_next_pass(loop))
-		return NULL;
-	ready = kn_list_entry(loop->batch.next, struct kn_ready, link);
 	if (ready->run != kn_task_step)
 		return NULL;
-	task = kn_container_of(ready, struct kn_task, place.ready);
 	if (kn_unlikely(!task->started) && !prepare(task))
 		return NULL; /* the loop ends it */
 	kn_task_need_stack(task);
-	kn_list_unlink(&ready->link);
+	return task;
+}
+
+/* The task whose step is next in line, out of the line; NULL if something else is next. */
+static KN_INLINE struct kn_task *take_next(struct knit_loop *loop)
+{
+	bool new_pass = kn_list_empty(&loop->batch);
+	struct kn_task *task;
+
+	if (new_pass) {
+		if (!kn_loop_has_plain_pass(loop))
+			return NULL;
+		kn_loop_begin_pass(loop);
+	}
+	task = task_at(new_pass ? loop->ready.next : loop->batch.next);
+	if (kn_unlikely(!task)) {
+		if (new_pass)
+			kn_list_move(&loop->batch, &loop->ready);
+		return NULL;
+	}
+	if (new_pass)
+		kn_list_pop_move(&loop->batch, &loop->ready);
+	else
+		kn_list_pop(&loop->batch);
 	return task;
 }
 
@@ -246,9 +264,10 @@ static inline bool ends_quietly(const struct kn_task *task)
 {
 	const struct knit_loop *loop = task->future.loop;
 
-	return loop->exits_in_place && !loop->indirect && !loop->task_factory &&
-	       loop->phase == KN_OPEN && kn_self.task == &task->future && !task->must_cancel &&
-	       !task->scope && !task->group && !task->arg_free && !task->future.result_free &&
+	return !loop->no_plain_task && loop->phase == KN_OPEN && kn_self.task == &task->future &&
+	       !task->must_cancel &&
+	       !((uintptr_t)task->scope | (uintptr_t)task->group | (uintptr_t)task->arg_free |
+	         (uintptr_t)task->future.result_free) &&
 	       !knit_is_error(task->wake_outcome);
 }
 

@@ -89,46 +89,6 @@ static int starts_eagerly(const struct knit_loop *loop, const knit_task_options 
 	return options->eager_start == 0 && loop->eager && runs;
 }
 
-/* What few tasks are created with. */
-struct extras {
-	struct kn_vars *vars;
-	char *name;
-	bool eager;
-};
-
-static inline bool has_extras(const struct knit_loop *loop, const knit_task_options *options)
-{
-	return (uintptr_t)options->name | (uintptr_t)options->context |
-	       (unsigned)options->eager_start | options->stack_private | loop->eager |
-	       loop->in_factory;
-}
-
-/* 0, or a negative code, and nothing to be undone. */
-static KN_COLD int take_extras(struct extras *ret, const struct knit_loop *loop,
-                               const knit_task_options *options)
-{
-	int r = starts_eagerly(loop, options);
-
-	if (r < 0)
-		return r;
-	ret->eager = r;
-	if (options->context) {
-		r = kn_vars_take(options->context, &ret->vars);
-		if (r < 0)
-			return r;
-	} else {
-		ret->vars = kn_vars_capture();
-	}
-	if (options->name) {
-		ret->name = kn_strdup(options->name);
-		if (!ret->name) {
-			kn_vars_release(ret->vars);
-			return -ENOMEM;
-		}
-	}
-	return 0;
-}
-
 /* Field by field, in their order: most of what is not named here is written before it is read. */
 static inline void init(struct kn_task *task, struct knit_loop *loop, uint32_t index,
                         knit_coro *coro, const knit_task_options *options)
@@ -154,62 +114,109 @@ static inline void init(struct kn_task *task, struct knit_loop *loop, uint32_t i
 	task->arg_free = options->arg_free;
 }
 
-/* Without asking the factory, on a loop of the calling thread. */
-static inline struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
-                                   const knit_task_options *options, unsigned references,
-                                   int *error)
+static inline int may_create(const struct knit_loop *loop, knit_coro *coro)
 {
-	struct extras extras = {.name = NULL};
-	bool has = has_extras(loop, options);
+	if (kn_unlikely(!coro))
+		return -EINVAL;
+	return kn_likely(loop->phase == KN_OPEN) ? 0 : -KNIT_ECLOSED;
+}
+
+/* What may be created. @name: its own then, or 0; consumes @vars, but not if it fails. */
+static KN_INLINE struct kn_task *make(struct knit_loop *loop, knit_coro *coro,
+                                      const knit_task_options *options, unsigned references,
+                                      struct kn_vars *vars, uintptr_t name)
+{
 	struct kn_task *task;
 	uint32_t index;
 
-	if (kn_unlikely(!coro) || kn_unlikely(loop->phase != KN_OPEN)) {
-		*error = coro ? -KNIT_ECLOSED : -EINVAL;
-		return NULL;
-	}
-	if (kn_unlikely(has)) {
-		*error = take_extras(&extras, loop, options);
-		if (*error < 0)
-			return NULL;
-	} else {
-		extras.vars = kn_vars_capture();
-	}
 	kn_tasks_attach(loop);
 	task = kn_slab_alloc(&loop->tasks, &index);
-	if (kn_unlikely(!task)) {
-		kn_vars_release(extras.vars);
-		kn_free(extras.name);
-		*error = -ENOMEM;
+	if (kn_unlikely(!task))
 		return NULL;
-	}
 	kn_objects_added(loop);
 	init(task, loop, index, coro, options);
 	task->future.refs = 1 + references;
-	task->current.vars = extras.vars;
-	task->name = kn_unlikely(extras.name != NULL) ? (uintptr_t)extras.name
-	                                              : next_number(loop) << 1 | 1;
-	if (kn_unlikely(has)) {
-		task->eager = extras.eager;
-		task->taken = !loop->in_factory;
-		task->stack_private = options->stack_private != 0;
-	}
+	task->current.vars = vars;
+	task->name = name ? name : next_number(loop) << 1 | 1;
 	kn_list_add_tail(&loop->all_tasks, &task->link);
 	kn_loop_ready(loop, &task->place.ready);
 	return task;
 }
 
-static inline struct kn_task *create(struct knit_loop *loop, knit_coro *coro,
-                                     const knit_task_options *options, unsigned references,
-                                     int *error)
+/* Is there anything about a task that most have not? */
+static inline bool is_special(const struct knit_loop *loop, const knit_task_options *options)
 {
+	return (uintptr_t)options->name | (uintptr_t)options->context |
+	       (unsigned)options->eager_start | options->stack_private | loop->no_plain_task;
+}
+
+/* Such a task, without asking the factory. */
+static struct kn_task *make_special(struct knit_loop *loop, knit_coro *coro,
+                                    const knit_task_options *options, unsigned references,
+                                    int *error)
+{
+	int eager = starts_eagerly(loop, options);
+	struct kn_task *task = NULL;
+	struct kn_vars *vars = NULL;
+	char *name = NULL;
+
+	*error = may_create(loop, coro);
+	if (*error == 0 && eager < 0)
+		*error = eager;
+	if (*error == 0 && options->context)
+		*error = kn_vars_take(options->context, &vars);
+	else if (*error == 0)
+		vars = kn_vars_capture();
+	if (*error < 0)
+		return NULL;
+	if (options->name)
+		name = kn_strdup(options->name);
+	if (name || !options->name)
+		task = make(loop, coro, options, references, vars, (uintptr_t)name);
+	if (!task) {
+		kn_vars_release(vars);
+		kn_free(name);
+		*error = -ENOMEM;
+		return NULL;
+	}
+	task->eager = eager;
+	task->taken = !loop->in_factory;
+	task->stack_private = options->stack_private != 0;
+	return task;
+}
+
+static KN_COLD struct kn_task *create_special(struct knit_loop *loop, knit_coro *coro,
+                                              const knit_task_options *options, unsigned references,
+                                              int *error)
+{
+	if (loop->task_factory && !loop->in_factory && coro)
+		return kn_task_from_factory(loop, coro, options, references, error);
+	return make_special(loop, coro, options, references, error);
+}
+
+static KN_INLINE struct kn_task *create(struct knit_loop *loop, knit_coro *coro,
+                                        const knit_task_options *options, unsigned references,
+                                        int *error)
+{
+	struct kn_vars *vars;
+	struct kn_task *task;
+
 	if (kn_unlikely(kn_loop_check(loop) < 0)) {
 		*error = -KNIT_EWRONGTHREAD;
 		return NULL;
 	}
-	if (kn_unlikely(loop->task_factory != NULL) && !loop->in_factory && coro)
-		return kn_task_from_factory(loop, coro, options, references, error);
-	return make(loop, coro, options, references, error);
+	if (kn_unlikely(is_special(loop, options)))
+		return create_special(loop, coro, options, references, error);
+	*error = may_create(loop, coro);
+	if (kn_unlikely(*error < 0))
+		return NULL;
+	vars = kn_vars_capture();
+	task = make(loop, coro, options, references, vars, 0);
+	if (kn_unlikely(!task)) {
+		kn_vars_release(vars);
+		*error = -ENOMEM;
+	}
+	return task;
 }
 
 struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
@@ -218,25 +225,18 @@ struct kn_task *kn_task_create(struct knit_loop *loop, knit_coro *coro,
 	return create(loop, coro, options, references, error);
 }
 
-static inline struct kn_task *create_with(struct knit_loop *loop, knit_coro *coro,
-                                          const knit_task_options *given, unsigned references,
-                                          int *error)
+/* The options that the caller gave; NULL and why. */
+static inline const knit_task_options *check_call(const struct knit_loop *loop,
+                                                  const knit_task_options *given,
+                                                  knit_task_options *room, int *error)
 {
-	const knit_task_options *options;
-	struct kn_task *task;
-	knit_task_options room;
+	const knit_task_options *options = kn_options_read(room, sizeof(*room), given, error);
 
-	options = kn_options_read(&room, sizeof(room), given, error);
-	if (kn_unlikely(!options))
-		return NULL;
-	if (kn_unlikely(!loop)) {
+	if (kn_likely(options && loop))
+		return options;
+	if (options)
 		*error = -KNIT_ENOLOOP;
-		return NULL;
-	}
-	task = create(loop, coro, options, references, error);
-	if (kn_likely(task != NULL))
-		kn_task_hurry(task);
-	return task;
+	return NULL;
 }
 
 knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_options *given)
@@ -253,7 +253,7 @@ knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_optio
 	else if (options && kn_loop_check(loop) < 0)
 		error = coro ? -KNIT_EWRONGTHREAD : -EINVAL;
 	if (error == 0)
-		task = make(loop, coro, options, 1, &error);
+		task = make_special(loop, coro, options, 1, &error);
 	if (!task) {
 		kn_self.create_error = -error;
 		return NULL;
@@ -263,36 +263,58 @@ knit_task *knit_task_new(knit_loop *loop, knit_coro *coro, const knit_task_optio
 	return &task->future;
 }
 
-/* Inline twice, for the two below are called most. */
-static inline knit_task *create_task_with(knit_loop *loop, knit_coro *coro,
-                                          const knit_task_options *options)
+/* Has a copy of the work, not a call: it is what creates most tasks. */
+knit_task *knit_create_task_with(knit_coro *coro, const knit_task_options *given)
 {
+	struct knit_loop *loop = kn_self.loop;
+	const knit_task_options *options;
+	struct kn_task *task = NULL;
+	knit_task_options room;
 	int error;
-	struct kn_task *task = create_with(loop, coro, options, 1, &error);
 
-	if (kn_likely(task != NULL))
-		return &task->future;
-	kn_self.create_error = -error;
-	return NULL;
+	options = check_call(loop, given, &room, &error);
+	if (kn_likely(options != NULL))
+		task = create(loop, coro, options, 1, &error);
+	if (kn_unlikely(!task)) {
+		kn_self.create_error = -error;
+		return NULL;
+	}
+	kn_task_hurry(task);
+	return &task->future;
 }
 
 knit_task *knit_loop_create_task_with(knit_loop *loop, knit_coro *coro,
-                                      const knit_task_options *options)
+                                      const knit_task_options *given)
 {
-	return create_task_with(loop, coro, options);
-}
-
-knit_task *knit_create_task_with(knit_coro *coro, const knit_task_options *options)
-{
-	return create_task_with(kn_self.loop, coro, options);
-}
-
-int knit_spawn_with(knit_coro *coro, const knit_task_options *options)
-{
+	const knit_task_options *options;
+	struct kn_task *task = NULL;
+	knit_task_options room;
 	int error;
 
-	if (kn_unlikely(!create_with(kn_self.loop, coro, options, 0, &error)))
+	options = check_call(loop, given, &room, &error);
+	if (options)
+		task = kn_task_create(loop, coro, options, 1, &error);
+	if (!task) {
+		kn_self.create_error = -error;
+		return NULL;
+	}
+	kn_task_hurry(task);
+	return &task->future;
+}
+
+int knit_spawn_with(knit_coro *coro, const knit_task_options *given)
+{
+	const knit_task_options *options;
+	struct kn_task *task = NULL;
+	knit_task_options room;
+	int error;
+
+	options = check_call(kn_self.loop, given, &room, &error);
+	if (options)
+		task = kn_task_create(kn_self.loop, coro, options, 0, &error);
+	if (!task)
 		return kn_fail(error);
+	kn_task_hurry(task);
 	return 0;
 }
 

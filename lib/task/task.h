@@ -364,6 +364,10 @@ intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait);
 /* As above, with asyncio's rule: a pending request replaces what the wait brought. */
 intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait);
 
+/* The same inline, where it is done most: each return after a switch costs. */
+static inline intptr_t kn_task_park_here(struct kn_task *task, struct kn_wait *wait);
+static inline intptr_t kn_task_suspend_here(struct kn_task *task, struct kn_wait *wait);
+
 /* Suspends the running task until @future is done: 0, or the error that came instead. The caller
  * has a reference, or @future stands in its frame. Waits in a loop that is being closed too. */
 KN_NODISCARD int kn_task_await(struct kn_task *task, knit_future *future);
@@ -418,6 +422,32 @@ void kn_task_delivered(struct kn_task *task);
 
 /* Delivers a pending request: records its message and returns -KNIT_ECANCELLED. */
 int kn_task_take_cancel(struct kn_task *task);
+
+static inline intptr_t kn_task_park_here(struct kn_task *task, struct kn_wait *wait)
+{
+	task->wait = wait;
+	task->waits_long = false;
+	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
+	if (kn_unlikely(kn_task_is_cancelled(task)) && wait &&
+	    wait->cancel(wait, task, task->cancel_message))
+		task->must_cancel = false;
+	kn_task_leave(task);
+	return task->wake_outcome;
+}
+
+static inline intptr_t kn_task_suspend_here(struct kn_task *task, struct kn_wait *wait)
+{
+	intptr_t outcome = kn_task_park_here(task, wait);
+
+	if (kn_unlikely(task->must_cancel) && outcome != -KNIT_ECANCELLED)
+		return kn_task_take_cancel(task);
+	/* Cancelled already: a second request is delivered with the first, whose text it is. And
+	 * what went to the awaited task or future has been dealt with there. */
+	task->must_cancel = false;
+	if (kn_unlikely(task->requests))
+		kn_task_delivered(task);
+	return outcome;
+}
 
 /* A request that was taken, or passed on, but turned out not to end the call: it stays pending,
  * if it was not taken back meanwhile. */

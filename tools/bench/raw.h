@@ -56,7 +56,13 @@ int raw_curve_post(const struct workload *workload, double *ret_value);
 
 /* W11; the argument is one of the variants below, | RAW_FILE_DIRECT. */
 int raw_file_read(const struct workload *workload, double *ret_value);
-enum raw_file { RAW_FILE_PREAD, RAW_FILE_RING, RAW_FILE_RING_8, RAW_FILE_DIRECT = 16 };
+enum raw_file {
+	RAW_FILE_PREAD,
+	RAW_FILE_PREADV2,
+	RAW_FILE_RING,
+	RAW_FILE_RING_8,
+	RAW_FILE_DIRECT = 16
+};
 
 /* The variants of raw_pingpong(), its argument. */
 enum raw_wake { RAW_WAKE_EVENTFD, RAW_WAKE_MSG_RING, RAW_WAKE_SPIN };

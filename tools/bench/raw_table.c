@@ -95,6 +95,7 @@ const struct workload raw_workloads[] = {
 
 const struct workload raw_file_workloads[] = {
         FILE_ROW("W11_file_cached", "raw-pread-QD1", RAW_FILE_PREAD),
+        FILE_ROW("W11_file_cached", "raw-preadv2", RAW_FILE_PREADV2),
         FILE_ROW("W11_file_cached", "raw-uring", RAW_FILE_RING),
         FILE_ROW("W11_file_cached", "raw-uring-batch8", RAW_FILE_RING_8),
         FILE_ROW("W11_file_direct", "raw-uring", RAW_FILE_RING | RAW_FILE_DIRECT),

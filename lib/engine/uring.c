@@ -294,7 +294,9 @@ int kn_engine_enter(struct kn_engine *engine, unsigned wait, int64_t deadline)
 			kn_cancel_ask_again(engine);
 		idle = wait && !kn_reap_pending(engine);
 		kept_back = kn_uring_kept_back(engine);
-		sleep = idle && !kept_back && set_deadline(engine, deadline);
+		/* With what is kept back a wait for one is over, so it needs no deadline; a wait
+		 * for several is not. */
+		sleep = idle && (!kept_back || many > 1) && set_deadline(engine, deadline);
 		if (!sleep && !kept_back && !kn_uring_unsent(engine))
 			return 0;
 		head = kn_uring_sq_head(engine);

@@ -114,6 +114,28 @@ Test(min_wait, no_more_is_asked_for_than_can_come)
 	done_with(loop);
 }
 
+/* What the kernel has but not yet told counts among those that are waited for. */
+Test(min_wait, what_is_kept_back_does_not_end_it)
+{
+	knit_loop *loop = loop_with(KNIT_MS, 8);
+	int late_fd = eventfd(0, EFD_CLOEXEC);
+	struct kn_op ops[20];
+
+	completed = 0;
+	for (int i = 0; i < 20; i++)
+		poll_for(loop, &ops[i], i ? quiet_fd : late_fd);
+	cr_assert_eq(knit_loop_run_once(loop, 0), 0);
+	cr_assert_eq(completed, 0);
+	cr_assert_eq(eventfd_write(late_fd, 1), 0);
+	only_asked = true;
+	cr_assert_eq(knit_loop_run_once(loop, HOUR), 0);
+	only_asked = false;
+	cr_assert_eq(asked_for, is_known(loop) ? 8 : asked_for);
+	cr_assert_eq(completed, 1, "and it came");
+	done_with(loop);
+	close(late_fd);
+}
+
 /* Fewer than asked for do complete: they come, and long before the deadline. */
 Test(min_wait, what_is_there_after_it_is_enough)
 {

@@ -13,6 +13,7 @@ const struct workload raw_workloads[] = {
         {.name = "W1_bare_switch", .unit = "ns", .run = raw_bare_switch, .peer = "asm-switch"},
         {.name = "W1_yield", .unit = "ns", .run = raw_yield_two},
         {.name = "W2_spawn_join", .unit = "ns", .run = raw_spawn_join},
+        {.name = "W2b_spawn_batch_cold", .unit = "ns", .run = raw_touch, .peer = "raw-touch"},
         {.name = "W2b_spawn_batch_cold", .unit = "ns", .run = raw_spawn_batch, .argument = 0},
         {.name = "W2b_spawn_batch_warm", .unit = "ns", .run = raw_spawn_batch, .argument = 1},
         {.name = "W3_idle_100k", .unit = "B", .run = raw_idle_tasks, .argument = 100000},

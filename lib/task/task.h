@@ -425,12 +425,15 @@ int kn_task_take_cancel(struct kn_task *task);
 
 static inline intptr_t kn_task_park_here(struct kn_task *task, struct kn_wait *wait)
 {
-	task->wait = wait;
-	task->waits_long = false;
-	/* A request from before: the new wait is cancelled as the task enters it (rule 91). */
-	if (kn_unlikely(kn_task_is_cancelled(task)) && wait &&
-	    wait->cancel(wait, task, task->cancel_message))
-		task->must_cancel = false;
+	if (wait) { /* running, it has none */
+		task->wait = wait;
+		task->waits_long = false;
+		/* A request from before: the new wait is cancelled as the task enters it (rule 91).
+		 */
+		if (kn_unlikely(kn_task_is_cancelled(task)) &&
+		    wait->cancel(wait, task, task->cancel_message))
+			task->must_cancel = false;
+	}
 	kn_task_leave(task);
 	return task->wake_outcome;
 }

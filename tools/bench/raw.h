@@ -36,7 +36,7 @@ int raw_bare_switch(const struct workload *workload, double *ret_value);
 int raw_bare_switch_jump(const struct workload *workload, double *ret_value);
 int raw_yield_two(const struct workload *workload, double *ret_value);
 int raw_spawn_join(const struct workload *workload, double *ret_value);
-#define RAW_TASK_BYTES 272 /* of a task of knit without its stack */
+#define RAW_TASK_BYTES 288 /* of a task of knit without its stack */
 int raw_touch(const struct workload *workload, double *ret_value);
 int raw_spawn_batch(const struct workload *workload, double *ret_value);
 int raw_idle_tasks(const struct workload *workload, double *ret_value);

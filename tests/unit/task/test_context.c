@@ -453,11 +453,11 @@ static void set_and_end_the_thread(void *arg)
 	pthread_exit(NULL);
 }
 
-static void *end_in_a_callback(void *arg)
+static void *end_in_a_callback(void *ret_loop)
 {
 	knit_loop *own = knit_loop_new();
 
-	(void)arg;
+	*(knit_loop **)ret_loop = own;
 	knit_loop_call_soon(own, set_and_end_the_thread, NULL);
 	(void)!knit_contextvar_set(var, 6, NULL);
 	(void)!knit_loop_run_forever(own);
@@ -466,8 +466,11 @@ static void *end_in_a_callback(void *arg)
 
 Test(context, a_thread_that_ends_in_a_callback_leaves_no_values, .init = setup, .fini = teardown)
 {
-	cr_assert_null(rig_on_thread(end_in_a_callback, NULL));
+	knit_loop *ended = NULL;
+
+	cr_assert_null(rig_on_thread(end_in_a_callback, &ended));
 	cr_assert_eq(freed, 2);
+	knit_loop_unref(ended);
 }
 
 static void report(knit_loop *ignored, const knit_exception_context *context, void *ret_value)

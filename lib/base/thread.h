@@ -21,11 +21,17 @@ struct kn_current {
 };
 
 /* What a thread keeps to post with: lib/loop/batch.c. */
+struct kn_open_batch {
+	struct knit_loop *loop; /* that it went to, only to be compared; NULL if none is open */
+	struct kn_batch *batch; /* shared with that loop */
+	unsigned count;         /* posts in it */
+};
+
+#define KN_OPEN_BATCHES 8
+
 struct kn_posting {
-	struct kn_batch *open;    /* its latest, shared with the loop that it went to */
-	struct knit_loop *loop;   /* that loop, only to be compared; NULL if none is open */
-	unsigned count;           /* posts in it */
-	struct kn_batch *batches; /* owned: spare ones */
+	struct kn_open_batch open[KN_OPEN_BATCHES]; /* the loop knows which one is for it */
+	struct kn_batch *spare;                     /* owned */
 };
 
 struct kn_thread {

@@ -15,8 +15,9 @@
  *                   second of them has it
  *   the producer's  if it is the second, it uses the same batch again, for its next post
  *
- * That the producer of an open batch is asked is what makes extending safe: nobody else can push
- * the same batch as long as it compares its address.
+ * A thread has one open to each of several loops. That the producer of an open batch is asked is
+ * what makes extending safe: nobody else can push the same batch as long as it compares its
+ * address.
  *
  * Batches whose posts have run go round: the loop puts them on a stack, a producer takes that
  * whole stack for itself when its own supply has run out. Taking everything by one exchange is
@@ -98,23 +99,23 @@ static bool let_go(struct kn_batch *batch)
 	return atomic_exchange_explicit(&batch->let_go, true, memory_order_acq_rel);
 }
 
-static void leave_open(struct kn_posting *posting)
+static void leave_open(struct kn_open_batch *open)
 {
-	struct kn_batch *batch = posting->open;
+	struct kn_posting *posting = &kn_self.posting;
 
-	posting->open = NULL;
-	posting->loop = NULL;
-	if (batch && let_go(batch)) {
-		batch->post.node.next = (struct kn_inbox_node *)posting->batches;
-		posting->batches = batch;
+	if (open->loop && let_go(open->batch)) {
+		open->batch->post.node.next = (struct kn_inbox_node *)posting->spare;
+		posting->spare = open->batch;
 	}
+	open->loop = NULL;
 }
 
 static void at_thread_exit(struct kn_thread *thread)
 {
-	leave_open(&thread->posting);
-	free_all(thread->posting.batches);
-	thread->posting.batches = NULL;
+	for (unsigned i = 0; i < KN_OPEN_BATCHES; i++)
+		leave_open(&thread->posting.open[i]);
+	free_all(thread->posting.spare);
+	thread->posting.spare = NULL;
 }
 
 static void register_exit(void)
@@ -136,15 +137,15 @@ static bool may_keep(void)
 static struct kn_batch *batch_new(struct knit_loop *loop)
 {
 	struct kn_posting *posting = &kn_self.posting;
-	struct kn_batch *batch = posting->batches;
+	struct kn_batch *batch = posting->spare;
 
 	if (!batch && atomic_load_explicit(&loop->returned, memory_order_relaxed) && may_keep())
 		batch = atomic_exchange_explicit(&loop->returned, NULL, memory_order_acquire);
 	if (!batch)
 		return kn_memalign(KN_INBOX_BATCH_ALIGN, sizeof(*batch));
-	posting->batches = next_batch(batch);
+	posting->spare = next_batch(batch);
 	/* The next one's line is where the loop wrote it last, on another core. */
-	__builtin_prefetch(posting->batches, 1);
+	__builtin_prefetch(posting->spare, 1);
 	return batch;
 }
 
@@ -211,23 +212,26 @@ bool kn_post_describe(struct kn_ready *ready, struct kn_subject *subject)
 
 /* ---- the producers' side ------------------------------------------------------------- */
 
+static struct kn_open_batch *open_to(const struct knit_loop *loop)
+{
+	return &kn_self.posting.open[loop->open_slot];
+}
+
 /* Adds a post to the batch that is open. False: it cannot be. */
 static inline bool extend(struct knit_loop *loop, knit_callback *callback, void *arg)
 {
-	struct kn_posting *posting = &kn_self.posting;
-	struct kn_batch *batch = posting->open;
+	struct kn_open_batch *open = open_to(loop);
+	struct kn_batch *batch = open->batch;
 
 	/* Who has become the owner is in line with call_soon(). */
-	if (posting->loop != loop || kn_unlikely(kn_loop_check(loop) == 0))
+	if (open->loop != loop || kn_unlikely(kn_loop_check(loop) == 0))
 		return false;
-	batch->calls[posting->count].callback = callback;
-	batch->calls[posting->count].arg = arg;
-	if (!kn_inbox_extend(&loop->inbox, &batch->post.node, posting->count))
+	batch->calls[open->count].callback = callback;
+	batch->calls[open->count].arg = arg;
+	if (!kn_inbox_extend(&loop->inbox, &batch->post.node, open->count))
 		return false;
-	if (++posting->count == CALLS_MAX) {
-		posting->open = NULL;
-		posting->loop = NULL;
-	}
+	if (++open->count == CALLS_MAX)
+		open->loop = NULL;
 	return true;
 }
 
@@ -240,7 +244,7 @@ static KN_NOINLINE int post_new(struct knit_loop *loop, knit_callback *callback,
 	int r;
 
 	if (is_open)
-		leave_open(&kn_self.posting);
+		leave_open(open_to(loop));
 	batch = batch_new(loop);
 	if (kn_unlikely(!batch)) {
 		kn_vars_release(vars);
@@ -261,11 +265,8 @@ static KN_NOINLINE int post_new(struct knit_loop *loop, knit_callback *callback,
 		kn_free(batch);
 		return r;
 	}
-	if (is_open) {
-		kn_self.posting.open = batch;
-		kn_self.posting.loop = loop;
-		kn_self.posting.count = 1;
-	}
+	if (is_open)
+		*open_to(loop) = (struct kn_open_batch){.loop = loop, .batch = batch, .count = 1};
 	return 0;
 }
 

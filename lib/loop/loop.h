@@ -203,6 +203,7 @@ struct knit_loop {
 	                                                            * freed */
 	atomic_bool is_running, is_closed;
 	atomic_bool bound; /* it was run, or is closed: the owner is final */
+	uint8_t open_slot; /* which of a thread's open batches is for it: base/thread.h */
 	struct kn_inbox inbox;
 	_Atomic(struct kn_batch *) returned; /* spare, for producers to take, all at once */
 	atomic_uint refs;                    /* of users */

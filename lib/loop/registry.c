@@ -127,6 +127,7 @@ int kn_registry_add(struct knit_loop *loop)
 		return once_error;
 	pthread_mutex_lock(&lock);
 	loop->id = ++next_id;
+	loop->open_slot = (uint8_t)(loop->id % KN_OPEN_BATCHES);
 	kn_list_add_tail(&loops, &loop->registry);
 	pthread_mutex_unlock(&lock);
 	return 0;

@@ -277,6 +277,41 @@ Test(posts, to_two_loops_in_turn_they_come_in_order, .init = setup)
 	knit_loop_unref(other);
 }
 
+static knit_loop *many[20]; /* more than a thread has batches open */
+
+/* Two to each, numbered as they run when one loop runs after the other. */
+static void *post_to_many(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 40; i++)
+		cr_expect_eq(knit_loop_call_soon_threadsafe(
+		                     many[i % 20], note, (void *)(intptr_t)(i % 20 * 2 + i / 20)),
+		             0);
+	/* The first two again, whose batches are not open or not the latest any more. */
+	cr_expect_eq(knit_loop_call_soon_threadsafe(many[0], set, &line.held.ran), 0);
+	cr_expect_eq(knit_loop_call_soon_threadsafe(many[1], set, &line.held.busy), 0);
+	return NULL;
+}
+
+Test(posts, a_thread_may_post_to_many_loops_in_turn)
+{
+	line = (struct line){.count = 0};
+	for (int i = 0; i < 20; i++) {
+		many[i] = knit_loop_new();
+		cr_assert_eq(knit_loop_run_once(many[i], 0), 0);
+	}
+	rig_on_thread(post_to_many, NULL);
+	for (int i = 0; i < 20; i++)
+		cr_assert_eq(knit_loop_run_once(many[i], 0), 0);
+	cr_assert_eq(line.count, 40);
+	for (int i = 0; i < 40; i++)
+		cr_assert_eq(line.order[i], i, "the %dth is %d", i, line.order[i]);
+	cr_assert_eq(atomic_load(&line.held.ran), 1);
+	cr_assert_eq(atomic_load(&line.held.busy), 1);
+	for (int i = 0; i < 20; i++)
+		knit_loop_unref(many[i]);
+}
+
 /* All of a batch was ready when the pass began; what it makes ready was not. */
 Test(posts, what_a_post_makes_ready_runs_in_the_next_pass, .init = setup)
 {
@@ -345,7 +380,11 @@ static atomic_int kept; /* 1: the thread's end left its supply, -1: it did not *
 
 static bool has_batches(void)
 {
-	return kn_self.posting.open || kn_self.posting.loop || kn_self.posting.batches;
+	bool open = false;
+
+	for (int i = 0; i < KN_OPEN_BATCHES; i++)
+		open |= kn_self.posting.open[i].loop != NULL;
+	return open || kn_self.posting.spare;
 }
 
 /* The second time is after the library's own destructor, whichever of them comes first. */

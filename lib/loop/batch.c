@@ -240,11 +240,13 @@ static KN_NOINLINE int post_new(struct knit_loop *loop, knit_callback *callback,
                                 struct kn_vars *vars)
 {
 	bool is_mine = kn_loop_check(loop) == 0, is_open = !is_mine && !vars && may_keep();
+	/* Looked up now: once the post may run, the loop is only to be compared. */
+	struct kn_open_batch *open = open_to(loop);
 	struct kn_batch *batch;
 	int r;
 
 	if (is_open)
-		leave_open(open_to(loop));
+		leave_open(open);
 	batch = batch_new(loop);
 	if (kn_unlikely(!batch)) {
 		kn_vars_release(vars);
@@ -266,7 +268,7 @@ static KN_NOINLINE int post_new(struct knit_loop *loop, knit_callback *callback,
 		return r;
 	}
 	if (is_open)
-		*open_to(loop) = (struct kn_open_batch){.loop = loop, .batch = batch, .count = 1};
+		*open = (struct kn_open_batch){.loop = loop, .batch = batch, .count = 1};
 	return 0;
 }
 

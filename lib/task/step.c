@@ -267,7 +267,7 @@ static inline bool ends_quietly(const struct kn_task *task)
 	return !loop->no_plain_task && loop->phase == KN_OPEN && kn_self.task == &task->future &&
 	       !task->must_cancel &&
 	       !((uintptr_t)task->scope | (uintptr_t)task->group | (uintptr_t)task->arg_free |
-	         (uintptr_t)task->future.result_free) &&
+	         (uintptr_t)task->future.result_free | (uintptr_t)task->current.vars) &&
 	       !knit_is_error(task->wake_outcome);
 }
 

@@ -114,6 +114,46 @@ Test(ending, what_the_program_wants_called_is_called_outside_of_the_task)
 	cr_assert_eq(freed, 2);
 }
 
+static knit_contextvar *variable;
+
+static intptr_t suspends_once(void *arg)
+{
+	(void)arg;
+	return knit_sleep(0);
+}
+
+/* May do what a callback may, as on the stack of the loop. */
+static void free_variable(intptr_t value)
+{
+	(void)value;
+	cr_assert_null(knit_current_task(NULL));
+	cr_assert_eq(knit_spawn(suspends_once, NULL, .eager_start = KNIT_EAGER_YES), 0);
+	freed++;
+}
+
+static intptr_t set_variable(void *arg)
+{
+	return knit_contextvar_set(variable, (intptr_t)arg, NULL);
+}
+
+static intptr_t end_with_variables(void *arg)
+{
+	(void)arg;
+	for (intptr_t i = 0; i < 5; i++)
+		cr_assert_eq(knit_spawn(set_variable, (void *)i), 0);
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(knit_sleep(0), 0);
+	return 0;
+}
+
+Test(ending, what_frees_a_context_variable_may_start_a_task)
+{
+	variable = knit_contextvar_new("variable", .value_free = free_variable);
+	cr_assert_eq(knit_run(end_with_variables, NULL), 0);
+	cr_assert_eq(freed, 5);
+	knit_contextvar_unref(variable);
+}
+
 static void called(void *arg)
 {
 	order[ran++] = (int)(intptr_t)arg;

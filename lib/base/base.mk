@@ -17,4 +17,6 @@ base_sources = \
 	lib/base/slab.c \
 	lib/base/slab.h \
 	lib/base/thread.c \
-	lib/base/thread.h
+	lib/base/thread.h \
+	lib/base/ticks.c \
+	lib/base/ticks.h

@@ -46,6 +46,7 @@ static void init_fields(struct knit_loop *loop, const knit_loop_options *options
 	kn_slab_init(&loop->callbacks, sizeof(struct kn_callback), NULL, 0);
 	kn_slab_init(&loop->trains, sizeof(struct kn_callback_train), NULL, 0);
 	loop->clock = (uint8_t)options->clock;
+	loop->reading.counts = options->clock == KNIT_CLOCK_MONOTONIC && kn_ticks_trusted();
 	loop->outside = true;
 	loop->watched = loop->callbacks.watched;
 	loop->grace = GRACE;

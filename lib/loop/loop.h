@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "base/slab.h"
 #include "base/thread.h"
+#include "base/ticks.h"
 #include "engine/engine.h"
 #include "fiber/fiber.h"
 #include "loop/context.h"
@@ -72,6 +73,20 @@ struct kn_aside {
 	bool marked; /* the round has found tasks that began to wait */
 };
 
+/* The last reading of the clock, and the processor's counter: see timer.c. */
+struct kn_reading {
+	bool counts;        /* the counter may be used */
+	uint64_t ticks;     /* when the clock was read, or a bit before */
+	uint64_t fresh_for; /* ticks after that: the reading will do. 0: the rate is not known */
+	int64_t latest;     /* what a delay counts from meanwhile, which is not before now */
+	uint64_t calm_from; /* so many ticks after these ... */
+	uint64_t calm_for;  /* ... no timer is due; 0: nobody knows */
+	int64_t calm_when;  /* the deadline that this was told of */
+	int64_t first_now;  /* when the first one was made; 0: there was none */
+	uint64_t first_ticks;
+	int64_t measure_at; /* when the rate is looked at again */
+};
+
 struct knit_loop {
 	/* every pass */
 	struct kn_list ready;     /* what the next pass runs, in order */
@@ -110,6 +125,7 @@ struct knit_loop {
 	};
 	struct kn_loop_counters counters;
 	struct kn_wheel timers;
+	struct kn_reading reading;
 	int64_t now; /* ns; valid if now_valid, or always with a virtual clock */
 	bool now_valid;
 	bool running;               /* on the owner's stack */
@@ -266,8 +282,11 @@ static inline void kn_loop_ready(struct knit_loop *loop, struct kn_ready *ready)
 int64_t kn_loop_now(struct knit_loop *loop);
 /* The time, read now: what a relative delay counts from. */
 int64_t kn_loop_now_fresh(struct knit_loop *loop);
-/* now + delay, without overflow. */
+/* now + delay, without overflow. Now may be up to two microseconds late, never early. */
 int64_t kn_loop_deadline(struct knit_loop *loop, int64_t delay);
+
+/* The timers were looked at in this pass, and none is due any more. */
+void kn_loop_calm(struct knit_loop *loop);
 
 /* Makes @timer ready at @when. 0 or -ENOMEM. */
 KN_NODISCARD int kn_timer_start(struct knit_loop *loop, struct kn_timer *timer, int64_t when);
@@ -312,11 +331,20 @@ void kn_loop_run_batch(struct knit_loop *loop);
 /* Fills the ready list; waits for at most until @deadline (INT64_MIN: not at all). */
 KN_NODISCARD int kn_loop_poll(struct knit_loop *loop, int64_t deadline);
 
+/* Can no timer be due? Differences, so that a counter that begins anew ends it. */
+static inline bool kn_loop_is_calm(const struct knit_loop *loop)
+{
+	const struct kn_reading *reading = &loop->reading;
+
+	return !loop->timers.count ||
+	       (reading->calm_for && kn_ticks() - reading->calm_from < reading->calm_for);
+}
+
 /* Is there a pass to follow, in which a poll would find nothing to add to the ready list? */
 static inline bool kn_loop_has_plain_pass(const struct knit_loop *loop)
 {
 	if (kn_unlikely(loop->no_plain_pass) || kn_list_empty(&loop->ready) ||
-	    kn_unlikely(loop->timers.count) || kn_unlikely(kn_inbox_pending(&loop->inbox)) ||
+	    !kn_loop_is_calm(loop) || kn_unlikely(kn_inbox_pending(&loop->inbox)) ||
 	    kn_unlikely(atomic_load_explicit(&loop->signals_pending, memory_order_relaxed)) ||
 	    !kn_engine_quiet(loop->engine))
 		return false;

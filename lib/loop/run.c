@@ -182,10 +182,12 @@ static void collect_timers(struct knit_loop *loop)
 {
 	struct kn_timer *timer;
 
-	if (!kn_wheel_expects_something(&loop->timers))
+	if (kn_loop_is_calm(loop))
 		return;
-	while ((timer = kn_wheel_pop_due(&loop->timers, kn_loop_now(loop))))
-		kn_list_add_tail(&loop->ready, &timer->ready.link);
+	if (kn_wheel_expects_something(&loop->timers))
+		while ((timer = kn_wheel_pop_due(&loop->timers, kn_loop_now(loop))))
+			kn_list_add_tail(&loop->ready, &timer->ready.link);
+	kn_loop_calm(loop);
 }
 
 static void collect(struct knit_loop *loop)

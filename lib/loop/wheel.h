@@ -88,6 +88,16 @@ static inline bool kn_wheel_expects_something(const struct kn_wheel *wheel)
 	return wheel->near.count || wheel->first != INT64_MAX;
 }
 
+/* No timer is due before that. */
+static inline int64_t kn_wheel_not_before(const struct kn_wheel *wheel)
+{
+	int64_t near = kn_heap_next(&wheel->near), far = INT64_MAX;
+
+	if (wheel->first != INT64_MAX)
+		far = (int64_t)((uint64_t)wheel->first << KN_WHEEL_TICK_BITS);
+	return near < far ? near : far;
+}
+
 /* It is @now: only a matter of speed, for timers that are started next. */
 static inline void kn_wheel_turn(struct kn_wheel *wheel, int64_t now)
 {

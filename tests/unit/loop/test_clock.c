@@ -67,6 +67,80 @@ Test(clock, no_timer_is_early)
 	knit_loop_unref(loop);
 }
 
+#define BURST 20000
+
+/* Delays that are asked for in quick succession may share a reading of the clock. */
+static void ask_for_many(void *arg)
+{
+	int64_t last = 0;
+
+	(void)arg;
+	for (int i = 0; i < BURST; i++) {
+		int64_t before = rig_now(), after, start;
+		knit_handle handle = knit_loop_call_later(loop, KNIT_S, rig_stop, NULL);
+
+		after = rig_now();
+		start = knit_handle_when(handle) - KNIT_S;
+		cr_assert_geq(start, before, "it would be early");
+		cr_assert_leq(start, after + 2 * KNIT_US, "the library's own lateness is bounded");
+		cr_assert_geq(start, last, "equal delays keep their order");
+		last = start;
+		cr_assert(knit_handle_cancel(handle));
+	}
+	knit_loop_stop(loop);
+}
+
+Test(clock, delays_in_quick_succession_are_neither_early_nor_out_of_order)
+{
+	make(KNIT_CLOCK_MONOTONIC);
+	for (int i = 0; i < 3; i++) {
+		knit_loop_call_soon(loop, ask_for_many, NULL);
+		cr_assert_eq(knit_loop_run_forever(loop), 0);
+		rig_block(2 * KNIT_MS);
+	}
+	knit_loop_unref(loop);
+}
+
+static int64_t busy_due;
+static int busy_after; /* callbacks that ran when the timer was due */
+
+static void keep_busy(void *done)
+{
+	busy_after += rig_now() >= busy_due;
+	if (!*(bool *)done)
+		knit_loop_call_soon(loop, keep_busy, done);
+}
+
+static void busy_end(void *done)
+{
+	*(bool *)done = true;
+	knit_loop_stop(loop);
+}
+
+Test(clock, callbacks_without_end_do_not_delay_a_timer)
+{
+	make(KNIT_CLOCK_MONOTONIC);
+	for (int i = 0; i < 30; i++) {
+		int64_t delay = (i % 3 ? 1 : 40) * i * 10 * KNIT_US;
+		bool done = false;
+
+		/* A farther one too, which the loop may have looked at first. */
+		knit_handle far = knit_loop_call_later(loop, KNIT_S, rig_stop, NULL);
+
+		knit_loop_call_soon(loop, keep_busy, &done);
+		for (int k = 0; k < 3; k++)
+			cr_assert_eq(knit_loop_run_once(loop, 0), 1);
+		knit_loop_call_later(loop, delay, busy_end, &done);
+		busy_due = rig_now() + delay + 2 * KNIT_US;
+		busy_after = 0;
+		cr_assert_eq(knit_loop_run_forever(loop), 0);
+		cr_assert_leq(busy_after, 3, "of its pass, of that before, of the one it stopped");
+		cr_assert(knit_handle_cancel(far));
+		cr_assert_eq(knit_loop_run_once(loop, 0), 0);
+	}
+	knit_loop_unref(loop);
+}
+
 static void read_time_twice(void *times)
 {
 	((int64_t *)times)[0] = knit_loop_time(loop);

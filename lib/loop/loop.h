@@ -201,6 +201,7 @@ struct knit_loop {
 	struct kn_list closing_fds;                  /* that a task is closing */
 	struct kn_list half_done;                    /* operations: see lib/io/operation.h */
 	struct kn_looked_at looked_at;               /* by lib/io/cached.c */
+	uint64_t at_hand;                            /* a pass that waits for no more than one */
 	void (*close_owned)(struct knit_loop *loop); /* releases what is owned */
 
 	knit_exception_handler *exception_handler;

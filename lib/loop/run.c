@@ -45,6 +45,7 @@ static unsigned how_many(const struct knit_loop *loop)
 	size_t most = kn_engine_in_flight(loop->engine) - loop->own_ops;
 
 	return kn_likely(loop->min_complete <= 1 || most <= 1) ? 1
+	       : loop->at_hand == loop->counters.passes        ? 1
 	       : loop->min_complete <= most                    ? loop->min_complete
 	                                                       : (unsigned)most;
 }

@@ -2,6 +2,7 @@
 /* test_cached.c - reads of what is in memory: they do not suspend, but leave the others their turn;
  * what is not in memory, or no file, goes the long way; nothing that was read is lost. */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -272,6 +273,41 @@ static intptr_t rest_fails(void *arg)
 Test(io_cached, what_was_read_is_not_lost_when_the_rest_fails)
 {
 	run_with_file(rest_fails);
+}
+
+/* ---- a loop that would rather have several completions at a time ---- */
+
+#define HOUR (3600 * KNIT_S)
+
+static intptr_t reads_in_company(void *arg)
+{
+	static char bytes[PAGE];
+	int fd = *(int *)arg, quiet_fd = eventfd(0, EFD_CLOEXEC);
+	struct rig_call quiet[4];
+	knit_task *tasks[4];
+
+	for (int i = 0; i < 4; i++) {
+		quiet[i] = (struct rig_call){.make = rig_poll, .fd = quiet_fd, .size = POLLIN};
+		tasks[i] = rig_start(&quiet[i]);
+	}
+	rig_yield(RIG_IN_KERNEL);
+	cr_assert_eq(rig_in_flight(), 4);
+	/* An hour: what is to wait for the others would not come. */
+	for (int i = 0; i < 300; i++)
+		cr_assert_eq(knit_read(fd, bytes, PAGE, i % PAGES * PAGE), PAGE);
+	cr_assert_eq(eventfd_write(quiet_fd, 1), 0);
+	for (int i = 0; i < 4; i++)
+		rig_finish(tasks[i]);
+	close(quiet_fd);
+	return 0;
+}
+
+Test(io_cached, giving_the_others_a_turn_waits_for_no_other_completions)
+{
+	int fd = file_of((size_t)PAGES * PAGE);
+
+	cr_assert_eq(knit_run(reads_in_company, &fd, .min_wait = HOUR), 0);
+	close(fd);
 }
 
 /* ---- O_DIRECT ---- */

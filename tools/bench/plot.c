@@ -69,6 +69,15 @@ void plot_add_figure(struct plot *plot, const struct figure *figure)
 		         figure->workload->unit);
 }
 
+/* XML has no way to say most of the others. */
+static bool is_plain_text(const char *line)
+{
+	for (; *line; line++)
+		if ((*line < ' ' || *line > '~') && *line != '\n' && *line != '\t' && *line != '\r')
+			return false;
+	return true;
+}
+
 bool plot_add_file(struct plot *plot, const char *path)
 {
 	char line[512], peer[PLOT_NAME], workload[PLOT_NAME], unit[PLOT_NAME], more;
@@ -81,7 +90,7 @@ bool plot_add_file(struct plot *plot, const char *path)
 		return false;
 	}
 	while (fgets(line, sizeof(line), file)) {
-		if (line[0] == '#' || strncmp(line, "ratio ", 6) == 0)
+		if (line[0] == '#' || strncmp(line, "ratio ", 6) == 0 || !is_plain_text(line))
 			continue;
 		if (sscanf(line, "%47s %47s %lf %47s %c", peer, workload, &value, unit, &more) != 4)
 			continue;

@@ -305,7 +305,9 @@ Test(bench, draws_figures_of_others_beside_its_own)
 	                            "a<b " QUICK_WORKLOAD " 12.5 ns\n"
 	                            "ratio " QUICK_WORKLOAD " 2 knit/a\n"
 	                            "other W11_file 7000 IOPS\n"
-	                            "other W99_else 3 us\n";
+	                            "other W99_else 3 us\n"
+	                            "no\001name W99_else 4 us\n"
+	                            "no\377text W99_else 5 us\n";
 	char *text = calloc(1, 1 << 20);
 	int plot_fd = mkstemp(plot), others_fd = mkstemp(others);
 
@@ -323,6 +325,8 @@ Test(bench, draws_figures_of_others_beside_its_own)
 	cr_expect_not_null(strstr(text, ">W99_else, us</text>"));
 	cr_expect_null(strstr(text, "ratio"));
 	cr_expect_null(strstr(text, "W11_file"));
+	cr_expect_null(strstr(text, "name</text>"), "of what XML cannot say");
+	cr_expect_null(strstr(text, "text</text>"));
 	close(plot_fd);
 	close(others_fd);
 	unlink(plot);

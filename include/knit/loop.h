@@ -4,7 +4,8 @@
  *
  * A thread has at most one running loop. A loop belongs to the thread that made it until
  * its first run (knit_loop_run_once() and knit_loop_fd() count), then to the thread that
- * runs it, for good. error.h says how to read the comments.
+ * runs it, for good. A thread that ends closes the loops that belong to it. error.h says how to
+ * read the comments.
  */
 #ifndef KNIT_LOOP_H
 #define KNIT_LOOP_H

@@ -43,11 +43,19 @@ def emphasis(peer, best):
 class Report:
     def __init__(self, path):
         self.meta, self.dates, self.pairs, self.data = {}, set(), [], {}
-        for line in open(path):
+        self.knits = []  # results of all sittings are pooled, so the head names each version
+        try:
+            results = open(path)
+        except OSError as e:
+            sys.exit(f"report.py: {path}: {e.strerror}; run.py makes it")
+        for line in results:
             j = json.loads(line)
             if "meta" in j:
                 self.meta = j["meta"]
                 self.dates.add(j["date"])
+                knit = self.meta.get("versions", {}).get("knit")
+                if knit and knit not in self.knits:
+                    self.knits.append(knit)
             elif "pair" in j:
                 self.pairs.append(j)
             else:
@@ -67,7 +75,10 @@ class Report:
         if m.get("load"):
             print(f"- Load average when the last sitting began: {m['load']}")
         print(f"- System: {m.get('system')}, Linux {m.get('kernel')}")
-        print("- Versions: " + ", ".join(f"{k} {v}" for k, v in m.get("versions", {}).items()))
+        versions = dict(m.get("versions", {}))
+        if self.knits:
+            versions["knit"] = " and ".join(self.knits)
+        print("- Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()))
 
     def pair_table(self):
         if not self.pairs:

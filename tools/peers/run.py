@@ -7,10 +7,18 @@ named references in turn, N times, and what counts is the median of the N ratios
 meanwhile, and are driven in slices of --slice ms.
 
 Results are appended to results.jsonl in the build folder; `report.py` makes the tables."""
-import argparse, contextlib, datetime, json, os, re, statistics, time
+import argparse, contextlib, datetime, json, os, re, statistics, sys, time
 from catalogue import HERE, Catalogue
 from machine import describe
 from measure import ECHO, Running, complain, echo_cell, fio, lines, run
+
+
+def pattern(text):
+    try:
+        re.compile(text)
+    except re.error as e:
+        raise argparse.ArgumentTypeError(f"no regular expression: {text!r}: {e}")
+    return text
 
 
 def parse():
@@ -20,9 +28,9 @@ def parse():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--slow-rounds", type=int, default=3, help="rounds of the long jobs")
     p.add_argument("--secs", type=float, default=0.7, help="window of one server measurement (wrk: whole seconds)")
-    p.add_argument("--only", default="", metavar="REGEX", help="workloads to run, such as 'W8|W10'")
-    p.add_argument("--skip", default="", metavar="REGEX", help="workloads to leave out")
-    p.add_argument("--peers", default="", metavar="REGEX", help="servers to run (rounds only)")
+    p.add_argument("--only", type=pattern, default="", metavar="REGEX", help="workloads to run, such as 'W8|W10'")
+    p.add_argument("--skip", type=pattern, default="", metavar="REGEX", help="workloads to leave out")
+    p.add_argument("--peers", type=pattern, default="", metavar="REGEX", help="servers to run (rounds only)")
     p.add_argument("--pairs", type=int, default=0, metavar="N", help="pair ratios instead of rounds")
     p.add_argument("--slice", type=float, default=25, metavar="MS", help="of a server in a pair")
     p.add_argument("--against", default="raw-uring,raw-uring-1shot,raw-epoll", metavar="NAME,...")
@@ -34,6 +42,10 @@ def parse():
     a.knit = os.path.abspath(a.knit) if a.knit else ""
     a.out = a.out or os.path.join(a.build, "results.jsonl")
     a.file = a.file or os.path.join(a.build, "file-1g")
+    if a.knit and not os.path.exists(os.path.join(a.knit, "knit-bench")):
+        p.error(f"no knit-bench in {a.knit}: build knit, and give --knit its folder tools")
+    if not os.path.exists(os.path.join(a.build, "loadgen")):
+        p.error(f"nothing is built in {a.build}: run make -C {HERE}, or give --build its folder")
     a.against = [x for x in a.against.split(",") if x]
     return a
 
@@ -41,14 +53,19 @@ def parse():
 class Runner:
     def __init__(self, options):
         self.o = options
+        self.compared = set()
         self.kit = Catalogue(options.build, options.knit)
         self.out = open(options.out, "a")
         self.failed = set()
         for name in self.kit.missing:
             complain(name, "is not installed or not built: left out")
-        self.write(meta=describe(options.build, options.knit), date=datetime.date.today().isoformat())
+        self.meta = {"meta": describe(options.build, options.knit), "date": datetime.date.today().isoformat()}
 
     def write(self, **fields):
+        # A sitting that brought nothing is none: the head of the report is about those that did.
+        if self.meta:
+            self.out.write(json.dumps(self.meta) + "\n")
+            self.meta = None
         self.out.write(json.dumps(fields) + "\n")
         self.out.flush()
 
@@ -170,6 +187,7 @@ class Runner:
             both = [(r[subject], r[name]) for r in rows if r.get(subject) and r.get(name)]
             if self.o.against and not any(name.startswith(a) for a in self.o.against) or not both:
                 continue
+            self.compared.update(a for a in self.o.against if name.startswith(a))
             ratios = sorted(a / b for a, b in both)
             spread = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
             mine, theirs = (statistics.median(x) for x in zip(*both))
@@ -203,5 +221,10 @@ if __name__ == "__main__":
     runner = Runner(options)
     if options.pairs:
         runner.pairs()
+        for name in options.against:
+            if name not in runner.compared:
+                complain(name, "was in no pair: it does none of these workloads, is not built, or there is no such name")
     else:
         runner.rounds()
+    if runner.meta:
+        sys.exit("run.py: nothing was measured; --only, --skip, --peers and --against may leave nothing to run")

@@ -59,7 +59,8 @@ typedef struct knit_loop_options {
 	                * each thing it did */
 	int64_t min_wait; /* ns; not 0: a wait goes on for so long, or until .min_complete things
 	                   * are there, and not just one. Fewer and larger passes, and everything
-	                   * (timers, posts, signals) later by up to as much. Rounded up to whole
+	                   * (timers, posts, signals, and each call of a task that waits for the
+	                   * kernel: a send too) later by up to as much. Rounded up to whole
 	                   * microseconds; does nothing on kernels before 6.12 */
 	uint32_t min_complete; /* with .min_wait; 0: 8. Never more than operations are in flight */
 	int64_t stack_aside_after; /* ns; 0: never. Once a task has slept, or waited for a task,

@@ -263,7 +263,9 @@ typedef struct knit_callback_options {
 KNIT_API knit_handle knit_loop_call_soon(knit_loop *loop, knit_callback *callback, void *arg);
 
 /* Calls @callback once @delay has passed; never early; equal deadlines in the order of the
- * calls. A delay <= 0 means the next pass, after what is ready.
+ * calls. A delay <= 0 means the next pass, after what is ready. The loop sleeps no shorter than
+ * the timer slack that its thread had when the loop was first used there: 50 us, or what prctl(2)
+ * set by PR_SET_TIMERSLACK; one wake-up then serves all that is due.
  *
  * Units: @delay in ns from now; KNIT_FOREVER: never.
  * Returns: as knit_loop_call_soon().  Errors: as knit_loop_call_soon().

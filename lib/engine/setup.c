@@ -248,6 +248,7 @@ int kn_engine_start(struct kn_engine *engine, char *why, size_t why_size)
 		kn_diagnose(why, why_size, "io_uring_enter", r);
 		return r;
 	}
+	kn_deadline_bind(engine);
 	engine->thread = gettid();
 	engine->started = true;
 	return 0;

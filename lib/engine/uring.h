@@ -71,7 +71,8 @@ struct kn_engine {
 	bool valgrind;
 
 	/* the deadline: see deadline.c */
-	int64_t timer_at; /* when the timer in the ring fires, INT64_MAX if there is none */
+	int64_t timer_slack; /* ns that a wait lasts at least, of the thread's own */
+	int64_t timer_at;    /* when the timer in the ring fires, INT64_MAX if there is none */
 	struct __kernel_timespec timer_span; /* read when the kernel takes the timer's entry */
 	int64_t wait_span; /* ns that the next enter waits at most, INT64_MAX for ever */
 	unsigned min_wait; /* us that a wait for several completions may take; 0: there is none */
@@ -156,6 +157,8 @@ enum kn_deadline {
 
 int64_t kn_deadline_now(void);
 struct __kernel_timespec kn_deadline_span(int64_t span);
+/* Learns the calling thread's timer slack. */
+void kn_deadline_bind(struct kn_engine *engine);
 enum kn_deadline kn_deadline_set(struct kn_engine *engine, int64_t deadline);
 /* A completion with one of the timer's tags. */
 void kn_deadline_completed(struct kn_engine *engine, enum kn_tag tag);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include "engine/engine.h"
 
@@ -51,6 +52,36 @@ Test(clock, a_delay_counts_from_the_call_even_after_a_long_callback)
 		cr_assert_geq(alarm.ran, alarm.due);
 	}
 	knit_loop_unref(loop);
+}
+
+static void stop_at_ten(void *count)
+{
+	if (++*(int *)count == 10)
+		knit_loop_stop(loop);
+}
+
+/* How often the loop sleeps for ten timers, a millisecond apart. */
+static uint64_t sleeps_for_ten(unsigned long slack)
+{
+	int before = prctl(PR_GET_TIMERSLACK), count = 0;
+	uint64_t sleeps;
+
+	cr_assert_eq(prctl(PR_SET_TIMERSLACK, slack), 0);
+	make(KNIT_CLOCK_MONOTONIC);
+	for (int i = 1; i <= 10; i++)
+		knit_loop_call_later(loop, i * KNIT_MS, stop_at_ten, &count);
+	cr_assert_eq(knit_loop_run_forever(loop), 0);
+	cr_assert_eq(count, 10);
+	sleeps = loop->counters.sleeps;
+	knit_loop_unref(loop);
+	cr_assert_eq(prctl(PR_SET_TIMERSLACK, (unsigned long)before), 0);
+	return sleeps;
+}
+
+Test(clock, a_sleep_serves_all_deadlines_within_the_threads_timer_slack)
+{
+	cr_assert_eq(sleeps_for_ten(30 * KNIT_MS), 1);
+	cr_assert_geq(sleeps_for_ten(1), 1);
 }
 
 Test(clock, no_timer_is_early)

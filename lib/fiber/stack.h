@@ -94,6 +94,9 @@ static inline void kn_stack_put_quickly(struct kn_stack_pool *pool, struct kn_st
  * Returns true if there is more that later calls would return. */
 bool kn_stack_pool_trim(struct kn_stack_pool *pool, bool all);
 
+/* Is there more warm than is in use, so that calls of the above would in time return something? */
+bool kn_stack_pool_has_spare(const struct kn_stack_pool *pool);
+
 /* Bytes of the stack that were ever touched: to the byte if painted, else by the page.
  * Includes what earlier tasks on this stack touched unless painted. */
 size_t kn_stack_high_water(const struct kn_stack *stack);

@@ -293,6 +293,12 @@ static size_t class_beyond(const struct size_class *class, size_t keep)
 	return warm > keep ? warm - keep : 0;
 }
 
+/* How many stacks are more than those in use and some to spare. */
+static size_t class_spare(const struct size_class *class)
+{
+	return class_beyond(class, class->made - class->free_count + TRIM_KEEP);
+}
+
 /* Begins a new interval. Returns how many stacks are not needed any more, and in
  * *@ret_later how many will not be if it stays as quiet as it is now. */
 static size_t class_surplus(struct size_class *class, size_t *ret_later)
@@ -304,7 +310,7 @@ static size_t class_surplus(struct size_class *class, size_t *ret_later)
 	if (class->demand < peak)
 		class->demand = peak;
 	class->low = class->free_count;
-	*ret_later = class_beyond(class, least);
+	*ret_later = class_spare(class);
 	return class_beyond(class, class->demand > least ? class->demand : least);
 }
 
@@ -330,4 +336,12 @@ bool kn_stack_pool_trim(struct kn_stack_pool *pool, bool all)
 		more |= later > count;
 	}
 	return more;
+}
+
+bool kn_stack_pool_has_spare(const struct kn_stack_pool *pool)
+{
+	for (uint32_t left = pool->classes_used; left; left &= left - 1)
+		if (class_spare(&pool->classes[__builtin_ctz(left)]))
+			return true;
+	return false;
 }

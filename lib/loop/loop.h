@@ -145,6 +145,7 @@ struct knit_loop {
 	/* waiting */
 	int64_t spin;          /* ns that it looks for something to do before it sleeps */
 	unsigned min_complete; /* that it would rather have in one wait; 1: no wish */
+	uint64_t trimmed;      /* the pass in which it gave stacks back */
 
 	/* waking */
 	int wake_fd;          /* eventfd, owned */

@@ -23,7 +23,8 @@
 #define COMPLETIONS_A_PASS 256
 #define POSTS_A_PASS       256
 #define LOOK_INTERVAL      (20 * KNIT_MS)
-#define SPIN_ROUNDS        16 /* between two looks at the clock */
+#define SPIN_ROUNDS        16  /* between two looks at the clock */
+#define TRIM_PASSES        256 /* between two looks at what stacks are not needed */
 
 /* ---- waiting ------------------------------------------------------------------------- */
 
@@ -94,12 +95,26 @@ static bool spin(struct knit_loop *loop, int64_t deadline)
 	return now >= deadline;
 }
 
+/* Gives back some of the stacks that a burst needed. True if there may be more to do. A loop under
+ * load sleeps every few microseconds, with now many and now few tasks: what is not needed is seen
+ * over many passes, or when nothing has happened at all for a while (@quiet). Else each dip of the
+ * load gives away what is faulted in again right after it. */
+static bool give_back(struct knit_loop *loop, bool quiet)
+{
+	if (!loop->stacks)
+		return false;
+	if (!quiet && loop->counters.passes - loop->trimmed < TRIM_PASSES)
+		return kn_stack_pool_has_spare(loop->stacks);
+	loop->trimmed = loop->counters.passes;
+	return kn_stack_pool_trim(loop->stacks, false);
+}
+
 /* When to look up at the latest, even if nothing happens. Memory that a burst needed goes back bit
  * by bit, and so do the stacks of tasks that wait for long. ThreadSanitizer keeps a signal that
  * comes right before a wait back until after it. */
-static int64_t next_look(struct knit_loop *loop)
+static int64_t next_look(struct knit_loop *loop, bool quiet)
 {
-	bool more = loop->stacks && kn_stack_pool_trim(loop->stacks, false);
+	bool more = give_back(loop, quiet);
 	int64_t now, look = KNIT_FOREVER, soon;
 
 	more |= KN_TSAN && (!kn_list_empty(&loop->signals) || loop->interrupt);
@@ -114,6 +129,7 @@ static int64_t next_look(struct knit_loop *loop)
 
 static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
+	bool quiet = false;
 	int64_t look;
 	int r;
 
@@ -129,8 +145,9 @@ static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 			return r;
 	}
 	do {
-		look = next_look(loop);
+		look = next_look(loop, quiet);
 		r = sleep_in_kernel(loop, look < deadline ? look : deadline);
+		quiet = true;
 	} while (look < deadline && r == 0 && nothing_came(loop));
 	return r;
 }

@@ -16,6 +16,8 @@
 #define KN_CONSTRUCT    __attribute__((constructor))
 #define KN_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
+#define KN_CACHE_LINE 64
+
 /* What two threads write lies at least this far apart: two lines, because the
  * prefetcher of x86-64 fetches them in pairs. */
 #define KN_CACHE_PAIR 128

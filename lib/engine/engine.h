@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/compiler.h"
 #include "base/list.h"
 
@@ -48,6 +49,7 @@ struct kn_op {
 	void *address;
 	uint64_t offset;
 	void (*complete)(struct kn_op *op);
+	void *owner; /* what complete() looks at: brought into the cache ahead of it; or NULL */
 
 	/* how it went: valid in complete() */
 	int result; /* as the system call, negative errno for an error */
@@ -106,6 +108,11 @@ void kn_engine_free(struct kn_engine *engine);
  * error: the operation waits its turn in the engine. Makes no system call but to empty a
  * full ring. */
 KN_NODISCARD int kn_engine_submit(struct kn_engine *engine, struct kn_op *op);
+
+/* Sends what the socket @fd takes at once, by a system call of its own: where nothing else is on
+ * its way to the kernel or back, an operation would cost one too. Bytes, or a negative errno;
+ * -EAGAIN: an operation has to send it, for want of room or because others share its call. */
+ssize_t kn_engine_send_alone(struct kn_engine *engine, int fd, const void *buffer, size_t size);
 
 /* Asks the kernel to end @op, which must be in flight. May be repeated. Cannot fail. */
 void kn_engine_cancel(struct kn_engine *engine, struct kn_op *op);

@@ -29,17 +29,19 @@ void kn_inflight_done(struct kn_engine *engine)
 	kn_free(engine->chunks);
 }
 
-static bool has_list(int fd)
+static inline struct kn_list *list_of(struct kn_engine *engine, int fd)
 {
-	return fd >= 0 && fd < DESCRIPTOR_MAX;
+	/* That of a negative one is beyond all chunks. */
+	unsigned index = (unsigned)fd / CHUNK;
+	struct kn_list *chunk = kn_likely(index < engine->chunk_count) ? engine->chunks[index]
+	                                                               : NULL;
+
+	return kn_likely(chunk != NULL) ? &chunk[(unsigned)fd % CHUNK] : NULL;
 }
 
 struct kn_list *kn_engine_ops_of(struct kn_engine *engine, int fd)
 {
-	if (!has_list(fd) || (unsigned)fd / CHUNK >= engine->chunk_count)
-		return NULL;
-	struct kn_list *chunk = engine->chunks[fd / CHUNK];
-	return chunk ? &chunk[fd % CHUNK] : NULL;
+	return list_of(engine, fd);
 }
 
 /* Makes sure that kn_engine_ops_of() knows @fd. */
@@ -71,16 +73,16 @@ static int grow(struct kn_engine *engine, int fd)
 
 int kn_inflight_add(struct kn_engine *engine, struct kn_op *op)
 {
-	struct kn_list *list = &engine->loose;
+	struct kn_list *list = list_of(engine, op->fd);
 
-	if (has_list(op->fd)) {
-		list = kn_engine_ops_of(engine, op->fd);
-		if (kn_unlikely(!list)) {
+	if (kn_unlikely(!list)) {
+		list = &engine->loose;
+		if (op->fd >= 0 && op->fd < DESCRIPTOR_MAX) {
 			int r = grow(engine, op->fd);
 
 			if (r < 0)
 				return r;
-			list = kn_engine_ops_of(engine, op->fd);
+			list = list_of(engine, op->fd);
 		}
 	}
 	kn_list_add_tail(list, &op->link);

@@ -11,19 +11,29 @@
 #include "engine/checkers.h"
 #include "engine/uring.h"
 
+/* How far ahead of the completion that is dealt with: an owner is known when its operation is here.
+ */
+#define FETCH_OPS    8
+#define FETCH_OWNERS 4
+
 static struct kn_op *op_of(uint64_t user_data)
 {
 	return (struct kn_op *)(uintptr_t)(user_data & ~(uint64_t)KN_TAG_MASK);
 }
 
-/* The completion at the head of the queue, NULL if it is empty. */
-static const struct io_uring_cqe *peek(const struct kn_engine *engine)
+/* The completion that is so far from the head of the queue, NULL if there is none. */
+static inline const struct io_uring_cqe *peek_at(const struct kn_engine *engine, unsigned distance)
 {
 	const struct io_uring_cq *cq = &engine->ring.cq;
 
-	if (!kn_uring_cq_count(engine))
+	if (kn_uring_cq_count(engine) <= distance)
 		return NULL;
-	return &cq->cqes[*cq->khead & cq->ring_mask];
+	return &cq->cqes[(*cq->khead + distance) & cq->ring_mask];
+}
+
+static inline const struct io_uring_cqe *peek(const struct kn_engine *engine)
+{
+	return peek_at(engine, 0);
 }
 
 static void advance(struct kn_engine *engine)
@@ -227,6 +237,33 @@ static unsigned reap_one(struct kn_engine *engine, const struct io_uring_cqe *cq
 	}
 }
 
+/* With a thousand connections each operation, and the task that waits for it, has left the cache
+ * since it was last looked at: a tenth of a microsecond for each in its turn, little if they come
+ * while others are dealt with. An operation is there as long as a completion of it is; of its
+ * lines those are fetched that are written when it completes. */
+static inline void fetch_op(const struct kn_engine *engine, unsigned distance)
+{
+	const struct io_uring_cqe *cqe = peek_at(engine, distance);
+	const char *written;
+
+	if (!cqe)
+		return;
+	written = (const char *)&op_of(cqe->user_data)->complete;
+	__builtin_prefetch(written, 1);
+	__builtin_prefetch(written + KN_CACHE_LINE, 1);
+}
+
+static inline void fetch_owner(const struct kn_engine *engine, unsigned distance)
+{
+	const struct io_uring_cqe *cqe = peek_at(engine, distance);
+
+	if (!cqe || (cqe->user_data & KN_TAG_MASK) != KN_TAG_OP)
+		return;
+	const char *owner = op_of(cqe->user_data)->owner;
+	for (int line = 0; line < 3; line++)
+		__builtin_prefetch(owner + line * KN_CACHE_LINE, 1);
+}
+
 unsigned kn_engine_reap(struct kn_engine *engine, unsigned max)
 {
 	const struct io_uring_cqe *cqe;
@@ -236,8 +273,15 @@ unsigned kn_engine_reap(struct kn_engine *engine, unsigned max)
 	engine->reaping = true;
 	called = reap_held(engine, max);
 	called += reap_finished(engine, max - called);
-	while (called < max && (cqe = peek(engine)))
+	for (unsigned i = 0; i < FETCH_OPS; i++)
+		fetch_op(engine, i);
+	for (unsigned i = 0; i < FETCH_OWNERS; i++)
+		fetch_owner(engine, i);
+	while (called < max && (cqe = peek(engine))) {
+		fetch_op(engine, FETCH_OPS);
+		fetch_owner(engine, FETCH_OWNERS);
 		called += reap_one(engine, cqe);
+	}
 	kn_uring_refill(engine);
 	engine->pulse.settled = !kn_uring_unsent(engine) && !engine->held_count &&
 	                        kn_list_empty(&engine->waiting) &&

@@ -11,9 +11,8 @@
  * one is read. The answer is a hint: a number may be another file's before the pass is over, and
  * then a read takes the slower of two right ways.
  *
- * A call that returns without suspending keeps the others waiting. So a task may do so but for
- * some calls and bytes in a pass; the next one goes through the ring, and with that behind
- * whatever else is ready. */
+ * A call that returns without suspending keeps the others waiting: see kn_operation_may_return().
+ */
 #include "io/operation.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,27 +25,7 @@
 #define RWF_NOWAIT 0x00000008
 #endif
 
-/* A call counts one, and one more for each so many bytes. */
-#define BUDGET       64
-#define BUDGET_SHIFT 14 /* 16 KiB: copying as much takes a few microseconds */
-
 #define SECTOR 512 /* O_DIRECT moves multiples of that, or of more */
-
-static bool take_budget(struct kn_task *task, size_t size)
-{
-	/* One that finds the number of 256 passes ago suspends too early, once. */
-	uint8_t pass = (uint8_t)task->future.loop->counters.passes;
-	size_t cost = 1 + (size >> BUDGET_SHIFT);
-
-	if (task->immediate_pass != pass) {
-		task->immediate_pass = pass;
-		task->immediate = 0;
-	}
-	if (task->immediate + cost > BUDGET)
-		return false;
-	task->immediate = (uint8_t)(task->immediate + cost);
-	return true;
-}
 
 /* Not what has no position; nor an eventfd and the like, which say they have one: what they give is
  * one message, and a second read is for the next. Nobody is asked over a network. */
@@ -97,25 +76,15 @@ static ssize_t read_no_wait(int fd, uintptr_t buffer, size_t size, int64_t offse
 
 bool kn_read_cached(int fd, void *buffer, size_t size, int64_t offset, size_t *ret_got)
 {
-	struct kn_task *task = kn_self.task ? kn_task_of(kn_self.task) : NULL;
 	struct knit_loop *loop = kn_self.loop;
 	int saved = errno;
 	size_t got = 0;
 	ssize_t n;
 
 	*ret_got = 0;
-	/* What has to be delivered or refused first, kn_operation_run() does. */
-	if (!task || loop->phase != KN_OPEN || loop->in_factory || kn_task_is_cancelled(task) ||
-	    !kn_list_empty(&loop->closing_fds))
+	if (!kn_operation_may_return() || !may_be_cached(loop, fd, size, offset) ||
+	    !kn_operation_take_budget(size))
 		return false;
-	if (!may_be_cached(loop, fd, size, offset))
-		return false;
-	if (!take_budget(task, size)) {
-		/* It is in memory, as those before were. This way round is for the sake of the
-		 * others, not to wait for as many completions as .min_complete says. */
-		loop->at_hand = loop->counters.passes + 1;
-		return false;
-	}
 	/* Fewer bytes than asked for may be the end of the file, or of what is in memory. */
 	do {
 		n = read_no_wait(fd, (uintptr_t)buffer + got, size - got,

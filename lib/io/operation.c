@@ -26,15 +26,29 @@ static bool interrupted(intptr_t result)
 	return result == -EINTR || (result <= -512 && result >= -516);
 }
 
+/* The frames that @task returns through come into the cache while others have their turn: from
+ * where it is suspended up to those of the calls around the operation. */
+static inline void fetch_frames(const struct kn_task *task, const struct kn_operation *operation)
+{
+	const char *end = (const char *)(operation + 1) + KN_CACHE_LINE;
+
+	for (const char *line = task->fiber.sp; line < end; line += KN_CACHE_LINE)
+		__builtin_prefetch(line, 1);
+}
+
 static void operation_complete(struct kn_op *op)
 {
 	struct kn_operation *operation = kn_container_of(op, struct kn_operation, op);
+	struct kn_task *task = op->owner;
 	bool half = op->result > 0 ? (size_t)op->result < operation->wanted
 	                           : interrupted(op->result);
 
-	if (kn_unlikely(half))
-		kn_list_add_tail(&operation->task->future.loop->half_done, &operation->half);
-	kn_task_wake(operation->task, op->result, NULL);
+	if (kn_unlikely(half)) {
+		operation->is_half = true;
+		kn_list_add_tail(&task->future.loop->half_done, &operation->half);
+	}
+	fetch_frames(task, operation);
+	kn_task_wake(task, op->result, NULL);
 	if (kn_unlikely(operation->closer != NULL))
 		kn_task_wake(operation->closer, 0, NULL);
 }
@@ -75,10 +89,48 @@ void kn_operation_end_half_done(struct knit_loop *loop, int fd)
 	}
 }
 
+/* ---- without suspending ---------------------------------------------------------------- */
+
+/* A call counts one, and one more for each so many bytes. */
+#define BUDGET       64
+#define BUDGET_SHIFT 14 /* 16 KiB: copying as much takes a few microseconds */
+
+bool kn_operation_may_return(void)
+{
+	const struct kn_thread *self = &kn_self;
+	const struct knit_loop *loop = self->loop;
+
+	return self->task && loop->phase == KN_OPEN && !loop->in_factory &&
+	       !kn_task_is_cancelled(kn_task_of(self->task)) && kn_list_empty(&loop->closing_fds);
+}
+
+bool kn_operation_take_budget(size_t size)
+{
+	struct kn_task *task = kn_task_of(kn_self.task);
+	/* One that finds the number of 256 passes ago suspends too early, once. */
+	uint8_t pass = (uint8_t)task->future.loop->counters.passes;
+	size_t cost = 1 + (size >> BUDGET_SHIFT);
+
+	if (task->immediate_pass != pass) {
+		task->immediate_pass = pass;
+		task->immediate = 0;
+	}
+	if (task->immediate + cost > BUDGET) {
+		/* The next would be done at once too. It goes through the ring for the sake of the
+		 * others, not to wait for as many completions as .min_complete says. */
+		task->future.loop->at_hand = task->future.loop->counters.passes + 1;
+		return false;
+	}
+	task->immediate = (uint8_t)(task->immediate + cost);
+	return true;
+}
+
+/* ---- suspending ------------------------------------------------------------------------ */
+
 /* What the kernel said after the operation was to be ended early. */
 static intptr_t settle(struct kn_operation *operation, intptr_t result)
 {
-	struct kn_task *task = operation->task;
+	struct kn_task *task = operation->op.owner;
 
 	if (result == -ECANCELED || interrupted(result)) {
 		if (operation->cancelled && operation->partial)
@@ -127,16 +179,18 @@ intptr_t kn_operation_run(struct kn_operation *operation)
 		error = check_entry(task, op->fd);
 	if (kn_unlikely(error < 0))
 		return error;
-	operation->task = task;
+	op->owner = task;
 	operation->wait.cancel = operation_cancel;
 	op->complete = operation_complete;
-	kn_list_init(&operation->half);
 	do {
 		error = kn_engine_submit(task->future.loop->engine, op);
 		if (kn_unlikely(error < 0))
 			return error;
 		result = kn_task_park(task, &operation->wait);
-		kn_list_del(&operation->half);
+		if (kn_unlikely(operation->is_half)) {
+			operation->is_half = false;
+			kn_list_del(&operation->half);
+		}
 		if (kn_unlikely(operation->cancelled || operation->closed || result == -ECANCELED))
 			return settle(operation, result);
 	} while (kn_unlikely(interrupted(result)));

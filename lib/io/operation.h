@@ -11,20 +11,29 @@
 struct kn_operation {
 	struct kn_op op;
 	struct kn_wait wait;
-	struct kn_task *task;   /* borrowed; NULL: nobody waits yet */
-	struct kn_task *closer; /* borrowed: waits in knit_close() for this to end */
-	size_t wanted;          /* with fewer bytes the call begins another operation */
-	struct kn_list half;    /* loop->half_done, while that one is still to be begun */
 	bool partial;           /* others before it had success, which the call will return: a
 	                         * cancellation ends it, but stays pending */
 	bool cancelled;         /* on behalf of the task */
 	bool closed;            /* on behalf of knit_close() */
+	bool is_half;           /* on the list of those that are half done */
+	struct kn_task *closer; /* borrowed: waits in knit_close() for this to end */
+	size_t wanted;          /* with fewer bytes the call begins another operation */
+	struct kn_list half;    /* loop->half_done, while that one is still to be begun */
 };
 
 /* Has the kernel perform operation->op for the running task. Returns when the kernel is done
  * with it and everything that it names: the result, or a negative code, ECANCELED never among
  * them. */
 intptr_t kn_operation_run(struct kn_operation *operation);
+
+/* May a call of the running task return without suspending? Not if there is something to deliver
+ * or to refuse first: kn_operation_run() does that. */
+bool kn_operation_may_return(void);
+
+/* A call that returns without suspending keeps the others waiting. So a task may do so but for some
+ * calls and bytes (@size) in a pass; the next one goes through the ring, and with that behind
+ * whatever else is ready. False: this is that one. */
+bool kn_operation_take_budget(size_t size);
 
 /* Reads what is in memory, without suspending. False: that was not all, *@ret_got bytes of it; the
  * rest is to be asked of the kernel. @fd may be anything. See cached.c. */

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* socket.c - asyncio's sock_* calls: one operation each, on any socket. */
+/* socket.c - asyncio's sock_* calls: one operation each, on any socket, or for a send none.
+ *
+ * A send that finds room in the socket's buffer completes at once. Through the ring it costs little
+ * if other operations go to the kernel with it. But if it is the only one, as in a loop that serves
+ * one request at a time, then it has a system call of its own anyway, and a pass: so the call
+ * makes that system call itself and goes on, as asyncio's does. What finds no room waits in the
+ * ring. */
 #include "io/operation.h"
+#include <errno.h>
 #include <sys/socket.h>
 #include "knit/socket.h"
 
@@ -66,14 +73,34 @@ static intptr_t send_some(int fd, const char *buffer, size_t size, bool partial,
 	return r;
 }
 
+/* Sends what the socket takes at once, if nobody else in this pass has a use for the kernel: how
+ * much, or an error. The kernel tells some errors but once, so they are the call's result. */
+static intptr_t send_at_once(int fd, const void *buffer, size_t size)
+{
+	struct knit_loop *loop = kn_self.loop;
+	intptr_t r;
+
+	if (!loop || !kn_list_empty(&loop->batch) || !kn_list_empty(&loop->ready) ||
+	    !kn_operation_may_return() || !kn_operation_take_budget(size))
+		return 0;
+	r = kn_engine_send_alone(loop->engine, fd, buffer, size);
+	return r == -EAGAIN || r == -EINTR ? 0 : r;
+}
+
 intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
 {
 	bool closed = false;
-	size_t sent = 0;
+	size_t sent;
 	intptr_t r;
 
 	if (fd < 0)
 		return -EBADF;
+	if (size == 0)
+		return 0;
+	r = send_at_once(fd, buffer, size < KN_IO_MAX ? size : KN_IO_MAX);
+	if (kn_unlikely(r < 0))
+		return r;
+	sent = (size_t)r;
 	/* Once it was closed the number may be another descriptor's. */
 	while (sent < size && !closed) {
 		r = send_some(fd, (const char *)buffer + sent, size - sent, sent > 0, &closed);

@@ -10,6 +10,7 @@
 #define KN_INLINE       inline __attribute__((always_inline))
 #define KN_NOINLINE     __attribute__((noinline))
 #define KN_COLD         __attribute__((cold, noinline))
+#define KN_HOT          __attribute__((hot)) /* laid out together: see lib/README.md */
 #define KN_NORETURN     __attribute__((noreturn))
 #define KN_NODISCARD    __attribute__((warn_unused_result))
 #define KN_MALLOC       __attribute__((malloc, warn_unused_result))

@@ -62,7 +62,7 @@ struct kn_inbox_node *kn_inbox_take(struct kn_inbox *inbox)
 	return reversed((struct kn_inbox_node *)kn_inbox_take_newest(inbox));
 }
 
-bool kn_inbox_sleep(struct kn_inbox *inbox)
+KN_HOT bool kn_inbox_sleep(struct kn_inbox *inbox)
 {
 	uintptr_t word = 0;
 
@@ -75,7 +75,7 @@ bool kn_inbox_sleep(struct kn_inbox *inbox)
 	return word == KN_INBOX_SHUT;
 }
 
-bool kn_inbox_awake(struct kn_inbox *inbox)
+KN_HOT bool kn_inbox_awake(struct kn_inbox *inbox)
 {
 	uintptr_t word = KN_INBOX_SLEEPING;
 

@@ -71,7 +71,7 @@ static int grow(struct kn_engine *engine, int fd)
 	return 0;
 }
 
-int kn_inflight_add(struct kn_engine *engine, struct kn_op *op)
+KN_HOT int kn_inflight_add(struct kn_engine *engine, struct kn_op *op)
 {
 	struct kn_list *list = list_of(engine, op->fd);
 
@@ -90,7 +90,7 @@ int kn_inflight_add(struct kn_engine *engine, struct kn_op *op)
 	return 0;
 }
 
-void kn_inflight_remove(struct kn_engine *engine, struct kn_op *op)
+KN_HOT void kn_inflight_remove(struct kn_engine *engine, struct kn_op *op)
 {
 	kn_list_del(&op->link);
 	engine->in_flight--;

@@ -34,7 +34,7 @@ static void set_buffer(struct io_uring_sqe *sqe, enum io_uring_op opcode, const 
 }
 
 /* The operations on sockets; false if @op is none. */
-static bool prepare_socket(struct io_uring_sqe *sqe, const struct kn_op *op)
+static KN_HOT bool prepare_socket(struct io_uring_sqe *sqe, const struct kn_op *op)
 {
 	switch ((enum kn_opcode)op->opcode) {
 	case KN_OP_ACCEPT:
@@ -79,7 +79,7 @@ static bool prepare_socket(struct io_uring_sqe *sqe, const struct kn_op *op)
 	}
 }
 
-void kn_prepare(struct io_uring_sqe *sqe, const struct kn_op *op)
+KN_HOT void kn_prepare(struct io_uring_sqe *sqe, const struct kn_op *op)
 {
 	if (prepare_socket(sqe, op))
 		return;

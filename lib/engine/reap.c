@@ -68,7 +68,7 @@ static void take_internal(struct kn_engine *engine, uint64_t user_data, int resu
 		kn_deadline_completed(engine, tag);
 }
 
-unsigned kn_reap_internal(struct kn_engine *engine)
+KN_HOT unsigned kn_reap_internal(struct kn_engine *engine)
 {
 	const struct io_uring_cqe *cqe;
 	unsigned count = 0;
@@ -84,7 +84,7 @@ unsigned kn_reap_internal(struct kn_engine *engine)
 	return count;
 }
 
-bool kn_reap_pending(const struct kn_engine *engine)
+KN_HOT bool kn_reap_pending(const struct kn_engine *engine)
 {
 	const struct io_uring_cq *cq = &engine->ring.cq;
 	unsigned count = kn_uring_cq_count(engine);
@@ -109,7 +109,7 @@ static void finish(struct kn_engine *engine, struct kn_op *op)
 }
 
 /* One of the operation's own completions. Returns how often complete() was called. */
-static unsigned completed(struct kn_engine *engine, struct kn_op *op, int result, bool more)
+static KN_HOT unsigned completed(struct kn_engine *engine, struct kn_op *op, int result, bool more)
 {
 	kn_checkers_acquire();
 	if (engine->valgrind)
@@ -158,7 +158,7 @@ static bool is_held(const struct kn_engine *engine, const struct kn_op *op)
 }
 
 /* As completed(), after the tests had their say. */
-static unsigned offer(struct kn_engine *engine, struct kn_op *op, int result, bool more)
+static KN_HOT unsigned offer(struct kn_engine *engine, struct kn_op *op, int result, bool more)
 {
 	const struct kn_engine_faults *faults = &engine->faults;
 
@@ -214,7 +214,7 @@ static unsigned reap_finished(struct kn_engine *engine, unsigned max)
 	return called;
 }
 
-static unsigned reap_one(struct kn_engine *engine, const struct io_uring_cqe *cqe)
+static KN_HOT unsigned reap_one(struct kn_engine *engine, const struct io_uring_cqe *cqe)
 {
 	uint64_t user_data = cqe->user_data;
 	int result = cqe->res;
@@ -264,7 +264,7 @@ static inline void fetch_owner(const struct kn_engine *engine, unsigned distance
 		__builtin_prefetch(owner + line * KN_CACHE_LINE, 1);
 }
 
-unsigned kn_engine_reap(struct kn_engine *engine, unsigned max)
+KN_HOT unsigned kn_engine_reap(struct kn_engine *engine, unsigned max)
 {
 	const struct io_uring_cqe *cqe;
 	unsigned called;

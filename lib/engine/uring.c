@@ -24,7 +24,7 @@
 
 /* ---- the system call ---- */
 
-static int call(struct kn_engine *engine, unsigned submit, unsigned wait)
+static KN_HOT int call(struct kn_engine *engine, unsigned submit, unsigned wait)
 {
 	unsigned fd = (unsigned)engine->enter_fd;
 	unsigned flags = engine->enter_flags | IORING_ENTER_GETEVENTS;
@@ -47,7 +47,7 @@ static int call(struct kn_engine *engine, unsigned submit, unsigned wait)
 
 /* Gives the kernel @submit entries and waits for @wait completions. Returns what the
  * system call did; -EINTR and the like are the caller's. */
-static int enter_with(struct kn_engine *engine, unsigned submit, unsigned wait)
+static KN_HOT int enter_with(struct kn_engine *engine, unsigned submit, unsigned wait)
 {
 	unsigned head;
 	int r;
@@ -89,7 +89,7 @@ static int broken(struct kn_engine *engine, int error)
 
 /* ---- entries ---- */
 
-static struct io_uring_sqe *free_entry(struct kn_engine *engine)
+static KN_HOT struct io_uring_sqe *free_entry(struct kn_engine *engine)
 {
 	struct io_uring_sq *sq = &engine->ring.sq;
 	struct io_uring_sqe *sqe;
@@ -107,7 +107,7 @@ static bool room(struct kn_engine *engine, const struct kn_op *op)
 	return !engine->faults.room || engine->faults.room(engine->faults.arg, op);
 }
 
-struct io_uring_sqe *kn_uring_entry(struct kn_engine *engine, const struct kn_op *op)
+KN_HOT struct io_uring_sqe *kn_uring_entry(struct kn_engine *engine, const struct kn_op *op)
 {
 	struct io_uring_sqe *sqe = NULL;
 
@@ -145,7 +145,7 @@ static void write_cancel(struct io_uring_sqe *sqe, struct kn_op *op)
 	op->due++;
 }
 
-void kn_uring_send(struct kn_engine *engine, struct kn_op *op)
+KN_HOT void kn_uring_send(struct kn_engine *engine, struct kn_op *op)
 {
 	struct io_uring_sqe *sqe = NULL;
 
@@ -186,7 +186,7 @@ void kn_uring_refill(struct kn_engine *engine)
 	}
 }
 
-int kn_engine_submit(struct kn_engine *engine, struct kn_op *op)
+KN_HOT int kn_engine_submit(struct kn_engine *engine, struct kn_op *op)
 {
 	int r = kn_inflight_add(engine, op);
 
@@ -281,7 +281,7 @@ static bool go_on(struct kn_engine *engine, bool kept_back, bool bound_reached, 
 	return deadline == INT64_MAX || kn_deadline_now() < deadline;
 }
 
-int kn_engine_enter(struct kn_engine *engine, unsigned wait, int64_t deadline)
+KN_HOT int kn_engine_enter(struct kn_engine *engine, unsigned wait, int64_t deadline)
 {
 	int r = engine->broken ? engine->broken : submit_waiting(engine);
 	unsigned many = engine->min_wait ? wait : 1;
@@ -333,7 +333,8 @@ static bool is_watched(const struct kn_engine *engine)
 	return engine->faults.room || engine->faults.enter || engine->faults.completion;
 }
 
-ssize_t kn_engine_send_alone(struct kn_engine *engine, int fd, const void *buffer, size_t size)
+KN_HOT ssize_t kn_engine_send_alone(struct kn_engine *engine, int fd, const void *buffer,
+                                    size_t size)
 {
 	int saved = errno;
 	long r;

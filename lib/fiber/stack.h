@@ -118,6 +118,7 @@ struct kn_stack_stats {
 	size_t out;       /* handed out */
 	size_t slabs;     /* mappings made */
 	size_t unguarded; /* of those made, protected by a canary only */
+	size_t trimmed;   /* times that kn_stack_pool_trim() gave back a stack's memory */
 };
 void kn_stack_pool_stats(const struct kn_stack_pool *pool, struct kn_stack_stats *ret);
 

@@ -276,10 +276,11 @@ void kn_stack_range_add(struct kn_stack_range *range, const struct kn_stack *sta
 }
 
 /* Gives back the @count coldest stacks that still have memory. */
-static void class_give_back(struct size_class *class, size_t count)
+static void class_give_back(struct kn_stack_pool *pool, struct size_class *class, size_t count)
 {
 	struct kn_stack_range range = {NULL, NULL};
 
+	pool->stats.trimmed += count;
 	for (; count; count--)
 		kn_stack_range_add(&range, class->free[class->clean++]);
 	kn_stack_range_flush(&range);
@@ -326,19 +327,19 @@ bool kn_stack_pool_trim(struct kn_stack_pool *pool, bool all)
 		size_t later, count = class_surplus(class, &later);
 
 		if (all) {
-			class_give_back(class, class->free_count - class->clean);
+			class_give_back(pool, class, class->free_count - class->clean);
 			continue;
 		}
 		if (count > budget)
 			count = budget;
-		class_give_back(class, count);
+		class_give_back(pool, class, count);
 		budget -= count;
 		more |= later > count;
 	}
 	return more;
 }
 
-bool kn_stack_pool_has_spare(const struct kn_stack_pool *pool)
+KN_HOT bool kn_stack_pool_has_spare(const struct kn_stack_pool *pool)
 {
 	for (uint32_t left = pool->classes_used; left; left &= left - 1)
 		if (class_spare(&pool->classes[__builtin_ctz(left)]))

@@ -33,6 +33,7 @@
 
 /* kn_context_jump(void **save: rdi, void *to: rsi, where to go on: rax), for those who come by a
  * jump and need nothing else kept. */
+	.section .text.hot,"ax",@progbits
 	.globl	kn_context_jump
 	.hidden	kn_context_jump
 	.type	kn_context_jump, @function
@@ -68,6 +69,7 @@ kn_context_jump:
 	jmpq	*%rcx
 	.cfi_endproc
 	.size	kn_context_jump, .-kn_context_jump
+	.text
 
 /* kn_context_leave(void *to: rdi): for one that never comes back. */
 	.globl	kn_context_leave

@@ -36,7 +36,7 @@ static inline void fetch_frames(const struct kn_task *task, const struct kn_oper
 		__builtin_prefetch(line, 1);
 }
 
-static void operation_complete(struct kn_op *op)
+static KN_HOT void operation_complete(struct kn_op *op)
 {
 	struct kn_operation *operation = kn_container_of(op, struct kn_operation, op);
 	struct kn_task *task = op->owner;
@@ -95,7 +95,7 @@ void kn_operation_end_half_done(struct knit_loop *loop, int fd)
 #define BUDGET       64
 #define BUDGET_SHIFT 14 /* 16 KiB: copying as much takes a few microseconds */
 
-bool kn_operation_may_return(void)
+KN_HOT bool kn_operation_may_return(void)
 {
 	const struct kn_thread *self = &kn_self;
 	const struct knit_loop *loop = self->loop;
@@ -104,7 +104,7 @@ bool kn_operation_may_return(void)
 	       !kn_task_is_cancelled(kn_task_of(self->task)) && kn_list_empty(&loop->closing_fds);
 }
 
-bool kn_operation_take_budget(size_t size)
+KN_HOT bool kn_operation_take_budget(size_t size)
 {
 	struct kn_task *task = kn_task_of(kn_self.task);
 	/* One that finds the number of 256 passes ago suspends too early, once. */
@@ -163,7 +163,7 @@ static int check_entry(struct kn_task *task, int fd)
 	return closing || kn_is_closing(loop, fd) ? -EBADF : 0;
 }
 
-intptr_t kn_operation_run(struct kn_operation *operation)
+KN_HOT intptr_t kn_operation_run(struct kn_operation *operation)
 {
 	int error = 0;
 	struct kn_task *task = kn_task_current(&error);

@@ -36,7 +36,7 @@ int knit_sock_connect(int fd, const struct sockaddr *address, socklen_t length)
 	return fd < 0 ? -EBADF : (int)kn_operation_run(&operation);
 }
 
-intptr_t knit_sock_recv(int fd, void *buffer, size_t size)
+KN_HOT intptr_t knit_sock_recv(int fd, void *buffer, size_t size)
 {
 	struct kn_operation operation = {
 	        .op = {
@@ -49,7 +49,7 @@ intptr_t knit_sock_recv(int fd, void *buffer, size_t size)
 	return fd < 0 ? -EBADF : kn_operation_run(&operation);
 }
 
-intptr_t knit_sock_recv_into(int, void *, size_t) __attribute__((alias("knit_sock_recv")));
+intptr_t knit_sock_recv_into(int, void *, size_t) __attribute__((alias("knit_sock_recv"), hot));
 
 /* The kernel itself goes on until all is taken (MSG_WAITALL); what it takes in part, because of a
  * cancellation or an error, is a success. */
@@ -75,7 +75,7 @@ static intptr_t send_some(int fd, const char *buffer, size_t size, bool partial,
 
 /* Sends what the socket takes at once, if nobody else in this pass has a use for the kernel: how
  * much, or an error. The kernel tells some errors but once, so they are the call's result. */
-static intptr_t send_at_once(int fd, const void *buffer, size_t size)
+static KN_HOT intptr_t send_at_once(int fd, const void *buffer, size_t size)
 {
 	struct knit_loop *loop = kn_self.loop;
 	intptr_t r;
@@ -87,7 +87,7 @@ static intptr_t send_at_once(int fd, const void *buffer, size_t size)
 	return r == -EAGAIN || r == -EINTR ? 0 : r;
 }
 
-intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
+KN_HOT intptr_t knit_sock_sendall(int fd, const void *buffer, size_t size)
 {
 	bool closed = false;
 	size_t sent;

@@ -51,7 +51,7 @@ static unsigned how_many(const struct knit_loop *loop)
 	                                                       : (unsigned)most;
 }
 
-static int sleep_in_kernel(struct knit_loop *loop, int64_t deadline)
+static KN_HOT int sleep_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
 	int r;
 
@@ -112,7 +112,7 @@ static bool give_back(struct knit_loop *loop, bool quiet)
 /* When to look up at the latest, even if nothing happens. Memory that a burst needed goes back bit
  * by bit, and so do the stacks of tasks that wait for long. ThreadSanitizer keeps a signal that
  * comes right before a wait back until after it. */
-static int64_t next_look(struct knit_loop *loop, bool quiet)
+static KN_HOT int64_t next_look(struct knit_loop *loop, bool quiet)
 {
 	bool more = give_back(loop, quiet);
 	int64_t now, look = KNIT_FOREVER, soon;
@@ -127,7 +127,7 @@ static int64_t next_look(struct knit_loop *loop, bool quiet)
 	return look < soon ? look : soon;
 }
 
-static int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
+static KN_HOT int wait_in_kernel(struct knit_loop *loop, int64_t deadline)
 {
 	bool quiet = false;
 	int64_t look;
@@ -208,7 +208,7 @@ static void collect_timers(struct knit_loop *loop)
 	kn_loop_calm(loop);
 }
 
-static void collect(struct knit_loop *loop)
+static KN_HOT void collect(struct knit_loop *loop)
 {
 	uint64_t signals;
 
@@ -224,7 +224,7 @@ static void collect(struct knit_loop *loop)
 
 /* The timers know their next deadline only when it is near, see loop/wheel.h: we look up then, and
  * that is no pass. */
-static int wait_for_anything(struct knit_loop *loop, int64_t until)
+static KN_HOT int wait_for_anything(struct knit_loop *loop, int64_t until)
 {
 	int64_t next;
 	bool exact;
@@ -253,7 +253,7 @@ static int64_t next_virtually(struct knit_loop *loop)
 	return next;
 }
 
-int kn_loop_poll(struct knit_loop *loop, int64_t until)
+KN_HOT int kn_loop_poll(struct knit_loop *loop, int64_t until)
 {
 	bool idle = until != INT64_MIN && !loop->stopping && kn_list_empty(&loop->posts) &&
 	            kn_list_empty(&loop->ready);
@@ -313,7 +313,7 @@ static inline void end_batch(struct knit_loop *loop)
 	loop->in_batch = false;
 }
 
-void kn_loop_run_batch(struct knit_loop *loop)
+KN_HOT void kn_loop_run_batch(struct knit_loop *loop)
 {
 	kn_list_splice_tail(&loop->batch, &loop->ready);
 	begin_batch(loop);
@@ -323,7 +323,7 @@ void kn_loop_run_batch(struct knit_loop *loop)
 
 /* The same, and the passes that follow, as long as a poll would find nothing. Most have nothing to
  * look at outside. */
-static void run_plain_passes(struct knit_loop *loop)
+static KN_HOT void run_plain_passes(struct knit_loop *loop)
 {
 	kn_list_splice_tail(&loop->batch, &loop->ready);
 	begin_batch(loop);
@@ -475,7 +475,7 @@ void kn_loop_end_run(struct knit_loop *loop)
 	kn_loop_unblock_sigpipe(loop);
 }
 
-int kn_loop_run(struct knit_loop *loop)
+KN_HOT int kn_loop_run(struct knit_loop *loop)
 {
 	int r;
 

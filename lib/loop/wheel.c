@@ -313,7 +313,7 @@ struct kn_timer *kn_wheel_pop_due(struct kn_wheel *wheel, int64_t now)
 	return timer;
 }
 
-int64_t kn_wheel_next(struct kn_wheel *wheel, bool *ret_exact)
+KN_HOT int64_t kn_wheel_next(struct kn_wheel *wheel, bool *ret_exact)
 {
 	*ret_exact = true;
 	while (!heap_is_first(wheel)) {

@@ -10,7 +10,7 @@
 
 /* ---- parking ------------------------------------------------------------------------- */
 
-void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message)
+KN_HOT void kn_task_wake(struct kn_task *task, intptr_t outcome, struct kn_message *message)
 {
 	if (kn_unlikely(kn_future_is_done(&task->future))) {
 		kn_message_unref(message);
@@ -33,12 +33,12 @@ int kn_task_take_cancel(struct kn_task *task)
 	return -KNIT_ECANCELLED;
 }
 
-intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
+KN_HOT intptr_t kn_task_park(struct kn_task *task, struct kn_wait *wait)
 {
 	return kn_task_park_here(task, wait);
 }
 
-intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
+KN_HOT intptr_t kn_task_suspend(struct kn_task *task, struct kn_wait *wait)
 {
 	return kn_task_suspend_here(task, wait);
 }

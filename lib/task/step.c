@@ -122,7 +122,7 @@ static inline void set_running(struct kn_task *task)
 	kn_overflow_set_current(task->fiber.stack);
 }
 
-void kn_task_step(struct kn_ready *ready)
+KN_HOT void kn_task_step(struct kn_ready *ready)
 {
 	struct kn_task *task = kn_container_of(ready, struct kn_task, place.ready);
 	struct kn_thread *self = &kn_self;
@@ -307,7 +307,7 @@ static void task_main(void *arg)
 	kn_fiber_exit(&task->fiber, way_back(task));
 }
 
-void kn_task_leave(struct kn_task *task)
+KN_HOT void kn_task_leave(struct kn_task *task)
 {
 	struct knit_loop *loop = task->future.loop;
 	struct kn_task *next;

@@ -425,6 +425,22 @@ Test(stack_pool, trim_of_a_quiet_pool_leaves_its_few_stacks_warm, .init = set_up
 	cr_expect_eq(pages_of(&stack, 1), 2, "its page is still there");
 }
 
+Test(stack_pool, what_is_beyond_the_use_and_some_is_spare, .init = set_up, .fini = tear_down)
+{
+	enum { COUNT = 100 };
+	struct kn_stack *stacks[COUNT];
+
+	cr_expect_not(kn_stack_pool_has_spare(pool), "an empty pool");
+	get_all(stacks, COUNT, 1);
+	cr_expect_not(kn_stack_pool_has_spare(pool), "all are in use");
+	put_all(stacks, 16);
+	cr_expect_not(kn_stack_pool_has_spare(pool), "16 stay warm");
+	put_all(stacks + 16, COUNT - 16);
+	cr_expect(kn_stack_pool_has_spare(pool));
+	trim_until_done();
+	cr_expect_not(kn_stack_pool_has_spare(pool));
+}
+
 Test(stack_pool, guards_survive_trimming, .init = set_up, .fini = tear_down)
 {
 	enum { COUNT = 100 };

@@ -4,6 +4,7 @@ io_tests = \
 	tests/unit/io/rig.h \
 	tests/unit/io/scenes.c \
 	tests/unit/io/scenes.h \
+	tests/unit/io/test_alone.c \
 	tests/unit/io/test_cached.c \
 	tests/unit/io/test_cancel.c \
 	tests/unit/io/test_cancel_late.c \

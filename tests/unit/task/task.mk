@@ -10,6 +10,7 @@ task_tests = \
 	tests/unit/task/test_closing_calls.c \
 	tests/unit/task/test_concurrent.c \
 	tests/unit/task/test_context.c \
+	tests/unit/task/test_dips.c \
 	tests/unit/task/test_eager.c \
 	tests/unit/task/test_ending.c \
 	tests/unit/task/test_foreign.c \

@@ -241,27 +241,27 @@ static KN_HOT unsigned reap_one(struct kn_engine *engine, const struct io_uring_
  * since it was last looked at: a tenth of a microsecond for each in its turn, little if they come
  * while others are dealt with. An operation is there as long as a completion of it is; of its
  * lines those are fetched that are written when it completes. */
+static inline void fetch(uintptr_t address, int lines)
+{
+	for (int i = 0; i < lines; i++)
+		__builtin_prefetch((const void *)(address + (uintptr_t)i * KN_CACHE_LINE), 1);
+}
+
 static inline void fetch_op(const struct kn_engine *engine, unsigned distance)
 {
 	const struct io_uring_cqe *cqe = peek_at(engine, distance);
-	const char *written;
 
-	if (!cqe)
-		return;
-	written = (const char *)&op_of(cqe->user_data)->complete;
-	__builtin_prefetch(written, 1);
-	__builtin_prefetch(written + KN_CACHE_LINE, 1);
+	/* The engine's own have no operation; what is at no address is just not fetched. */
+	if (cqe)
+		fetch((uintptr_t)op_of(cqe->user_data) + offsetof(struct kn_op, complete), 2);
 }
 
 static inline void fetch_owner(const struct kn_engine *engine, unsigned distance)
 {
 	const struct io_uring_cqe *cqe = peek_at(engine, distance);
 
-	if (!cqe || (cqe->user_data & KN_TAG_MASK) != KN_TAG_OP)
-		return;
-	const char *owner = op_of(cqe->user_data)->owner;
-	for (int line = 0; line < 3; line++)
-		__builtin_prefetch(owner + line * KN_CACHE_LINE, 1);
+	if (cqe && (cqe->user_data & KN_TAG_MASK) == KN_TAG_OP)
+		fetch((uintptr_t)op_of(cqe->user_data)->owner, 3);
 }
 
 KN_HOT unsigned kn_engine_reap(struct kn_engine *engine, unsigned max)

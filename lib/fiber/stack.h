@@ -87,7 +87,7 @@ static inline void kn_stack_put_quickly(struct kn_stack_pool *pool, struct kn_st
 
 /* Returns to the kernel some of the memory of stacks that a burst needed and that have
  * not been used since. To be called when the loop has nothing to do; cheap when there is
- * nothing to return; else at most 64 stacks a call. How much stays warm follows the use
+ * nothing to return; else at most 512 stacks a call. How much stays warm follows the use
  * between calls: the highest number of stacks in use at once, which each call without such
  * use lowers by an eighth; 16 of a size always stay. Address space stays mapped.
  * @all: everything that is free, at once.

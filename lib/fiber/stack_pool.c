@@ -42,8 +42,8 @@
 #define COLOURS     32
 #define COLOUR_STEP 64
 
-#define TRIM_MAX  64 /* stacks a call */
-#define TRIM_KEEP 16 /* free stacks of a class that stay warm */
+#define TRIM_MAX  512 /* stacks a call: a fraction of a millisecond */
+#define TRIM_KEEP 16  /* free stacks of a class that stay warm */
 
 struct size_class {
 	struct kn_stack **free; /* [free_room], owned; the stacks are borrowed from the slabs */

@@ -306,8 +306,8 @@ static void put_all(struct kn_stack **stacks, int count)
 		kn_stack_put(pool, stacks[i]);
 }
 
-/* The bound: a burst of 1000 falls below 1 in ln(1000) / ln(8/7) = 52 calls, and 64 a call
- * are 16 calls. */
+/* The bound: a burst of 5000 falls below 1 in ln(5000) / ln(8/7) = 64 calls, and 512 a call
+ * are 10 calls. */
 static int trim_until_done(void)
 {
 	int calls = 1;
@@ -345,9 +345,9 @@ Test(stack_pool, trim_gives_back_what_a_burst_needed, .init = set_up, .fini = te
 }
 
 /* Two sizes, since the bound is for both together. */
-Test(stack_pool, trim_gives_back_64_stacks_a_call_at_most, .init = set_up, .fini = tear_down)
+Test(stack_pool, trim_gives_back_512_stacks_a_call_at_most, .init = set_up, .fini = tear_down)
 {
-	enum { COUNT = 500 };
+	enum { COUNT = 5000 };
 	static struct kn_stack *small[COUNT], *large[COUNT];
 	size_t pages, most = 0;
 	bool more = true;
@@ -368,7 +368,7 @@ Test(stack_pool, trim_gives_back_64_stacks_a_call_at_most, .init = set_up, .fini
 		pages = left;
 	}
 	cr_expect_not(more);
-	cr_expect_eq(most, 64);
+	cr_expect_eq(most, 512);
 	cr_expect_eq(pages, 2 * 16);
 }
 

@@ -27,13 +27,19 @@ static bool interrupted(intptr_t result)
 }
 
 /* The frames that @task returns through come into the cache while others have their turn: from
- * where it is suspended up to those of the calls around the operation. */
+ * where it is suspended up to those of the calls around the operation, which is some 500 bytes.
+ * AddressSanitizer may keep the operation anywhere else. */
+#define FRAMES_MOST 1024
+
 static inline void fetch_frames(const struct kn_task *task, const struct kn_operation *operation)
 {
-	const char *end = (const char *)(operation + 1) + KN_CACHE_LINE;
+	uintptr_t line = (uintptr_t)task->fiber.sp;
+	uintptr_t end = (uintptr_t)(operation + 1) + KN_CACHE_LINE;
 
-	for (const char *line = task->fiber.sp; line < end; line += KN_CACHE_LINE)
-		__builtin_prefetch(line, 1);
+	if (kn_unlikely(end - line > FRAMES_MOST))
+		return;
+	for (; line < end; line += KN_CACHE_LINE)
+		__builtin_prefetch((const void *)line, 1);
 }
 
 static KN_HOT void operation_complete(struct kn_op *op)

@@ -66,6 +66,7 @@ struct kn_stack_pool {
 	struct kn_stack_slab *slabs; /* owned */
 	struct kn_stack_stats stats;
 };
+_Static_assert(offsetof(struct kn_stack_pool, at_hand) == 0, "see kn_stack_get_quickly()");
 
 /* ---- classes -------------------------------------------------------------------- */
 
